@@ -1,0 +1,54 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all test-studies lint bench docs clean
+VENV ?= .venv
+BIN  := $(VENV)/bin
+UV   := $(shell command -v uv)
+ifneq ($(PIP_FIND_LINKS),)
+# uv does not read pip's settings
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+PIP  := $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
+export OMP_NUM_THREADS ?= 1
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
+
+$(BIN)/python:
+	python3 -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -c constraints.txt -e . && touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(PIP) -c constraints.txt -r <($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["dev"], sep="\n")') && touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	$(PIP) -c constraints.txt -r <($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["docs"], sep="\n")') && touch $@
+
+demo: $(VENV)/.base  ## the whole path in minutes: trains, corrupts, evaluates, reports
+	$(BIN)/regrow demo
+
+test: $(VENV)/.dev  ## the tests, under 5 minutes on 2 cores
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow"
+
+test-all: $(VENV)/.dev  ## also the slow end-to-end tests, under an hour
+	$(BIN)/python -m pytest -n 2 --dist=loadfile --timeout=1800
+
+test-studies: $(VENV)/.dev  ## runs the packaged recipes whole
+	for recipe in $$($(BIN)/regrow list recipes --json | $(BIN)/python -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin)])'); do $(BIN)/regrow study $$recipe || exit 1; done
+
+lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## the benchmarks; writes benchmarks/results
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.docs  ## the documentation as pages, in site/
+	$(BIN)/zensical build --strict
+
+clean:  ## removes what was made here, but no results
+	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

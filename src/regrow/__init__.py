@@ -1,0 +1,3 @@
+"""regrow: dynamic sparse training and image-corruption robustness."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,45 @@
+"""All commands of ``regrow``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from regrow import __version__
+from regrow.cli import check, corrupt, data, doctor, listing, study
+
+app = typer.Typer(
+    name="regrow",
+    help="Train networks densely and with dynamic sparse training, and measure which stands up to image corruptions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Start with:  regrow demo",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"regrow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Commands share nothing but this."""
+
+
+app.command("demo", epilog="Example:  regrow demo")(study.demo)
+app.command("study", epilog="Example:  regrow study quick/cifar10 --out runs/cifar10")(study.study)
+app.command("report", epilog="Example:  regrow report runs/demo --publish results/demo")(study.report)
+app.command("check", epilog="Example:  regrow check --model runs/demo/runs/set-s0.5-seed0 --images photos")(check.check)
+app.command("corrupt", epilog="Example:  regrow corrupt cifar10 --out CIFAR-10-C --corruptions brightness,contrast")(
+    corrupt.corrupt
+)
+app.command("list", epilog="Example:  regrow list corruptions")(listing.list_names)
+app.command("doctor", epilog="Example:  regrow doctor --json")(doctor.doctor)
+app.add_typer(data.app, name="data")

@@ -1,0 +1,44 @@
+"""``regrow data``: what is there, and how to get the rest."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+from regrow.cli.console import out, print_json, print_table
+from regrow.cli.study import DataRoot
+
+app = typer.Typer(help="What data there is, and how to get the rest.", no_args_is_help=True)
+
+
+@app.command("list", epilog="Example:  regrow data list")
+def list_data(
+    data_root: DataRoot = None, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False
+) -> None:
+    """List the data sets and where each was found."""
+    from regrow import data
+
+    rows = data.status(root=data_root)
+    if as_json:
+        print_json(rows)
+    else:
+        columns = list(rows[0])
+        print_table("", columns, [["" if row[c] is None else row[c] for c in columns] for row in rows])
+
+
+@app.command("get", epilog="Example:  regrow data get cifar10")
+def get(
+    name: Annotated[str, typer.Argument(help="Name of `regrow list data`.")],
+    data_root: DataRoot = None,
+) -> None:
+    """Download a data set from its official address, check its digest and unpack it."""
+    from regrow import data
+
+    with Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=out) as bar:
+        task = bar.add_task(name, total=None)
+        where = data.fetch(
+            name, root=data_root, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    out.print(f"{name}: {where}", markup=False)

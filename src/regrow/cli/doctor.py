@@ -1,0 +1,78 @@
+"""``regrow doctor``: what this machine has, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from regrow.cli.console import out, print_json, print_table
+from regrow.cli.study import DataRoot
+
+
+def doctor(
+    data_root: DataRoot = None, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False
+) -> None:
+    """Show versions, device, precision, data and disk; say what is missing and how to get it."""
+    facts = diagnose(data_root)
+    if as_json:
+        print_json(facts)
+        return
+    environment = facts["environment"]
+    rows = [["regrow", environment["regrow"]], ["python", environment["python"]]]
+    rows += [[name, version] for name, version in environment["packages"].items()]
+    rows += [
+        ["processor", f"{environment['processor']}, {environment['cores']} cores, {environment['instructions']}"],
+        ["accelerator", environment["accelerator"] or "none: runs use one CPU core each"],
+        ["precision", facts["precision"]],
+        ["memory", f"{environment['memory_gib']} GiB"],
+        ["disk", f"{facts['disk_free_gib']} GiB free in {facts['disk_folder']}"],
+    ]
+    print_table("", ["what", "found"], rows)
+    print_table("data", ["name", "state", "where or how"], [[d["name"], d["state"], d["where"]] for d in facts["data"]])
+    for line in facts["missing"]:
+        out.print(f"missing: {line}", markup=False)
+
+
+def diagnose(data_root: Path | None) -> dict[str, Any]:
+    """Facts of this machine as JSON values."""
+    from regrow import data
+    from regrow.study.environment import describe_environment
+
+    environment = describe_environment()
+    folder = Path.cwd()
+    missing = []
+    for module, extra, what in (("timm", "models", "timm models"), ("torchvision", "models", "torchvision models")):
+        if importlib.util.find_spec(module) is None:
+            missing.append(f"{what} ({module} is not installed). Next: pip install 'regrow[{extra}]'.")
+        else:
+            problem = _import_problem(module)
+            if problem:
+                missing.append(f"{what} ({problem}). Next: install the {module} build that belongs to this torch.")
+    sets = []
+    for row in data.status(root=data_root):
+        sets.append({"name": row["name"], "state": row["state"], "where": row["path"] or row["hint"]})
+        if row["state"] == "missing":
+            missing.append(f"data set {row['name']}. Next: {row['hint']}")
+    bf16 = "bf16 in hardware" if environment["bf16_hardware"] else "no bf16 in hardware"
+    return {
+        "environment": environment,
+        "precision": f"{bf16}; every study times fp32 and bf16 when it is planned and takes the faster from 1.15 x on",
+        "disk_free_gib": round(shutil.disk_usage(folder).free / 2**30, 1),
+        "disk_folder": str(folder),
+        "data": sets,
+        "missing": missing,
+    }
+
+
+def _import_problem(module: str) -> str:
+    import importlib
+
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the user must read it)
+        return " ".join(str(error).split())[:160] or type(error).__name__
+    return ""

@@ -1,0 +1,93 @@
+"""``regrow list``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from regrow.cli.console import print_json, print_table
+from regrow.errors import UnknownNameError
+
+Rows = list[dict[str, Any]]
+
+
+def _methods() -> Rows:
+    from regrow.sparsity import methods
+
+    rows = []
+    for name in methods.names():
+        record = methods.get(name)(0.0 if name == "dense" else 0.5)
+        about = (methods.get(name).__doc__ or "").strip().splitlines()[0]
+        rows.append({"name": name, "about": about, "paper": record.paper})
+    return rows
+
+
+def _corruptions() -> Rows:
+    from regrow import corruptions
+
+    common = corruptions.common_names()
+    return [
+        {
+            "name": name,
+            "family": corruptions.get(name).family,
+            "set": "common" if name in common else "extra",
+            "scales": " ".join(corruptions.get(name).settings),
+            "note": corruptions.get(name).note,
+        }
+        for name in corruptions.names()
+    ]
+
+
+def _data() -> Rows:
+    from regrow import data
+
+    return data.status()
+
+
+def _models() -> Rows:
+    from regrow import models
+
+    return models.describe()
+
+
+def _recipes() -> Rows:
+    from regrow.study import recipe
+
+    rows = []
+    for name in recipe.names():
+        r = recipe.load(name)
+        rows.append({"name": name, "tier": r.tier, "title": r.title, "data": r.data.name, "model": r.model.name})
+    return rows
+
+
+KINDS: dict[str, Callable[[], Rows]] = {
+    "methods": _methods,
+    "corruptions": _corruptions,
+    "data": _data,
+    "models": _models,
+    "recipes": _recipes,
+}
+
+
+def list_names(
+    kind: Annotated[str | None, typer.Argument(help="methods, corruptions, data, models or recipes; default: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """List what there is: methods, corruptions, data sets, models, recipes."""
+    if kind is not None and kind not in KINDS:
+        raise UnknownNameError("list", kind, KINDS, f"`regrow list {next(iter(KINDS))}`, or `regrow list` for all.")
+    tables = {name: make() for name, make in KINDS.items() if kind in (None, name)}
+    if as_json:
+        print_json(tables if kind is None else tables[kind])
+        return
+    for name, rows in tables.items():
+        columns = list(rows[0]) if rows else []
+        print_table(name, columns, [[_text(row[c]) for c in columns] for row in rows])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

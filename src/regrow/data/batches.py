@@ -1,0 +1,172 @@
+"""Training and evaluation batches as tensors on the device, without any work per image in Python.
+
+A batch is a function of (seed, step): the order of an epoch and the crops and flips of a step come from counter-based
+streams, so any step can be made alone and a resumed run needs no stored state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from regrow import seeds
+from regrow.data.spec import DataSpec, Images, Labels
+from regrow.errors import InputError
+
+#: Keys of the streams under ("data", ...); key 2 is the choice of a subset.
+ORDER, AUGMENT = 0, 1
+
+
+def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) -> Tensor:
+    """Images as the network sees them: ``x * scale + shift`` by channel, scale = 1 / (255 std), shift = -mean / std.
+
+    Args:
+        images: uint8, shape (N, H, W, C), any device.
+        spec: whose mean and standard deviation to use.
+        channels_last: lay the result out as ``torch.channels_last``.
+
+    Returns:
+        float32, shape (N, C, H, W). Both operations are rounded on their own, so the bits are the same everywhere.
+    """
+    n, height, width, channels = images.shape
+    std = np.asarray(spec.std, np.float64)
+    constants = np.stack([1 / (255 * std), -np.asarray(spec.mean, np.float64) / std]).astype(np.float32)
+    scale, shift = torch.from_numpy(np.tile(constants, width)).to(images.device)
+    # Rows of W * C values keep the inner loops long; a last axis of 3 would be several times slower.
+    flat = images.reshape(n * height, width * channels).to(torch.float32).mul_(scale).add_(shift)
+    result = flat.view(n, height, width, channels).permute(0, 3, 1, 2)
+    return result if channels_last else result.contiguous()
+
+
+def eval_batches(
+    images: Images | Tensor,
+    spec: DataSpec,
+    *,
+    batch: int,
+    device: torch.device | str = "cpu",
+    channels_last: bool = False,
+) -> Iterator[Tensor]:
+    """All images in order, normalised, nothing else.
+
+    Args:
+        images: uint8, shape (N, H, W, C); an array (also a memory map) or a tensor.
+        spec: whose mean and standard deviation to use.
+        batch: images per batch; the last one may be smaller.
+        device: where the batches go.
+        channels_last: lay them out as ``torch.channels_last``.
+
+    Yields:
+        float32, shape (B, C, H, W).
+    """
+    for start in range(0, len(images), batch):
+        piece = images[start : start + batch]
+        if not isinstance(piece, Tensor):
+            piece = torch.from_numpy(np.array(piece))
+        yield normalise(piece.to(device), spec, channels_last=channels_last)
+
+
+class Batches:
+    """The training input: shuffled, cropped, flipped and normalised on the device.
+
+    Every epoch visits the images in a new order; the images left over after the last full batch sit that epoch out,
+    so no batch spans two epochs. For image ``j`` of a step the word ``w_j`` of the step's stream gives: mirrored
+    if bit 0 is set; row offset ``(w_j >> 1 & 0x7fffffff) mod (2 crop + 1)``; column offset
+    ``(w_j >> 32) mod (2 crop + 1)`` of the window in the padded image. Cropped first, then mirrored.
+
+    Args:
+        images: uint8, shape (N, H, W, C).
+        labels: int64, shape (N,).
+        batch: images per batch.
+        spec: gives the normalisation, and the padding unless one is named.
+        flip: mirror every second image, at random.
+        crop: pixels of padding around the image before a window of the old size is taken; 0 = no crop.
+        padding: "reflect" (without the border row itself) or "zero" (black).
+        seed: seed of the order and of the augmentation.
+        device: where images and batches live.
+        channels_last: lay batches out as ``torch.channels_last``.
+
+    Raises:
+        InputError: a batch larger than the set, or a crop that does not fit the image.
+    """
+
+    def __init__(
+        self,
+        images: Images | Tensor,
+        labels: Labels | Tensor,
+        batch: int,
+        spec: DataSpec,
+        *,
+        flip: bool = False,
+        crop: int = 0,
+        padding: Literal["reflect", "zero"] | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        channels_last: bool = False,
+    ) -> None:
+        held = _tensor(images)
+        n, height, width, channels = held.shape
+        if not 1 <= batch <= n:
+            raise InputError(f"batch must be from 1 to the number of images ({n}), got {batch}.")
+        if not 0 <= crop < min(height, width):
+            raise InputError(f"crop must be from 0 to {min(height, width) - 1} pixels, got {crop}.")
+        self.spec, self.batch_size, self.seed = spec, batch, seed
+        self.flip, self.crop, self.channels_last = flip, crop, channels_last
+        self.device = torch.device(device)
+        self._n, self._shape = n, (height, width, channels)
+        self.labels = _tensor(labels).to(self.device)
+        self._images = _padded(held, crop, padding or spec.padding).contiguous().to(self.device)
+        rows, row = height + 2 * crop, (width + 2 * crop) * channels
+        # windows[i, y, x] is the crop of image i at (y, x): a view, nothing is copied until a batch is gathered.
+        self._windows = self._images.as_strided(
+            (n, 2 * crop + 1, 2 * crop + 1, height, width * channels), (rows * row, row, channels, row, 1)
+        )
+        self._order: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in one pass over the images."""
+        return self._n // self.batch_size
+
+    def indices(self, step: int) -> npt.NDArray[np.int64]:
+        """Which images a step uses: int64, shape (B,)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, seeds.permutation(self.seed, "data", ORDER, epoch, n=self._n)
+        return self._order[1][place * self.batch_size : (place + 1) * self.batch_size]
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of a step, counted from 0 over all epochs.
+
+        Returns:
+            x: float32, shape (B, C, H, W), normalised. y: int64, shape (B,). Both on the device.
+        """
+        chosen = torch.from_numpy(self.indices(step)).to(self.device)
+        size = 2 * self.crop + 1
+        if self.flip or self.crop:
+            words = seeds.raw(self.seed, "data", AUGMENT, step, n=self.batch_size)
+            draws = np.stack([words & 1, (words >> 1 & 0x7FFFFFFF) % size, (words >> 32) % size]).astype(np.int64)
+            mirrored, top, left = torch.from_numpy(draws).to(self.device)
+        if self.crop:
+            x = self._windows[chosen, top, left]
+        else:
+            x = self._images[chosen]
+        x = x.view(len(chosen), *self._shape)
+        if self.flip:
+            x = torch.where(mirrored.bool()[:, None, None, None], x.flip(2), x)
+        return normalise(x, self.spec, channels_last=self.channels_last), self.labels[chosen]
+
+
+def _tensor(values: npt.NDArray[np.generic] | Tensor) -> Tensor:
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
+
+
+def _padded(images: Tensor, crop: int, padding: str) -> Tensor:
+    if not crop:
+        return images
+    mode: Literal["reflect", "constant"] = "reflect" if padding == "reflect" else "constant"
+    return torch.from_numpy(np.pad(images.cpu().numpy(), [(0, 0), (crop, crop), (crop, crop), (0, 0)], mode=mode))

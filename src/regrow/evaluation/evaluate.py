@@ -1,0 +1,71 @@
+"""A network on the images of one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from regrow.data.batches import eval_batches
+from regrow.data.spec import DataSpec
+from regrow.evaluation.records import Record
+
+#: Normalised images (n, 3, H, W) -> logits (n, classes).
+Predict = Callable[[Tensor], Tensor]
+
+
+def predictor(model: nn.Module, *, bf16: bool, device: torch.device) -> Predict:
+    """A function from normalised images to float32 logits, in evaluation mode and without gradients."""
+    model.eval()
+
+    def predict(inputs: Tensor) -> Tensor:
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            logits: Tensor = model(inputs)
+        return logits.float()
+
+    return predict
+
+
+def evaluate_cell(
+    predict: Predict,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    spec: DataSpec,
+    *,
+    batch: int = 256,
+    device: torch.device,
+    channels_last: bool = False,
+) -> Record:
+    """Answers of a network on all images of a cell.
+
+    Args:
+        predict: normalised images -> logits.
+        images: uint8 (n, H, W, 3); may be a memory map.
+        labels: int64 (n,).
+        spec: normalisation of the data set.
+        batch: images per forward pass.
+        device: where the network is.
+        channels_last: memory order of its input.
+    """
+    parts: list[tuple[Tensor, ...]] = []
+    truth, start = torch.from_numpy(labels).to(device), 0
+    for inputs in eval_batches(images, spec, batch=batch, device=device, channels_last=channels_last):
+        logits = predict(inputs)
+        y = truth[start : start + len(inputs), None]
+        start += len(inputs)
+        log_p = logits.log_softmax(1)
+        p = log_p.exp()
+        confidence, prediction = p.max(1)
+        brier = p.square().sum(1) - 2 * p.gather(1, y)[:, 0] + 1
+        parts.append((prediction, confidence, -log_p.gather(1, y)[:, 0], brier))
+    prediction, confidence, loss, brier = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+    return Record(
+        prediction=prediction.astype(np.int16),
+        correct=prediction == labels,
+        confidence=confidence.astype(np.float32),
+        loss=loss.astype(np.float32),
+        brier=brier.astype(np.float32),
+    )

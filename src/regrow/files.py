@@ -1,0 +1,390 @@
+"""Every dangerous file operation, once: atomic writes, digests, locks, archives, restricted unpickling.
+
+Whatever regrow writes appears under its name only when it is whole: a temporary file in the same folder is written,
+flushed to the disk and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import http.client
+import io
+import json
+import os
+import pickle
+import shutil
+import struct
+import tarfile
+import tempfile
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import filelock
+import numpy as np
+import numpy.typing as npt
+
+from regrow.errors import BusyError, DataError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on leaving without an error it is synced and renamed to ``path``.
+
+    Args:
+        path: the file that is to appear, whole or not at all. Its folder is made when absent.
+
+    Yields:
+        Path to write to. After an error it is removed and ``path`` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write text as UTF-8 to ``path`` atomically."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON (sorted keys, no NaN) to ``path`` atomically."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: the file is absent or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there.") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} is not readable as JSON ({error}).", "remove the file and run the same command again."
+        ) from None
+
+
+def append_lines(path: Path, rows: Iterable[object]) -> None:
+    """Append rows to a JSON-lines file, in one write."""
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    if text:
+        with path.open("a") as file:
+            file.write(text)
+
+
+def read_lines(path: Path) -> list[Any]:
+    """Rows of a JSON-lines file; an absent file has none, and a last line cut short by a kill is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def keep_lines(path: Path, keep: Iterable[object]) -> None:
+    """Replace a JSON-lines file by the given rows, atomically."""
+    write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in keep))
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hexadecimal digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def value_digest(value: object) -> str:
+    """SHA-256 of a JSON-like value, independent of the order of its keys.
+
+    Example:
+        >>> value_digest({"a": 1, "b": 2}) == value_digest({"b": 2, "a": 1})
+        True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def owned(folder: Path, what: str) -> Iterator[None]:
+    """Own a folder through a lock that dies with this process.
+
+    Args:
+        folder: the folder; made when absent.
+        what: what the folder is, for the message (``"study"``, ``"run"``).
+
+    Raises:
+        BusyError: another living process owns it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise BusyError(
+            f"{what} {folder} is being worked on by another process.",
+            "wait until that process has ended, or choose another --out.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+#: What the pickled image files need, and nothing else; each name stands for a harmless stand-in of ours.
+_PICKLE_NAMES: dict[tuple[str, str], Callable[..., Any]] = {}
+
+#: Opcodes that only build containers, text, bytes and numbers, plus the calls of the names above.
+_PICKLE_OPCODES = """
+    PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT NONE NEWTRUE
+    NEWFALSE INT LONG BININT BININT1 BININT2 LONG1 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE
+    BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 EMPTY_LIST LIST APPEND
+    APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE BUILD
+"""
+
+
+class _Dtype:
+    """Stand-in for ``numpy.dtype``: whole numbers and booleans alone."""
+
+    def __init__(self, code: str | bytes, *_: object) -> None:
+        self.code = code.decode("ascii") if isinstance(code, bytes) else code
+        if self.code not in ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"):
+            raise pickle.UnpicklingError(f"an array of {self.code[:20]!r} is not allowed")
+        self.order = "|"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        if order not in ("|", "<", ">", "=") or any(part is not None for part in state[2:5]):
+            raise pickle.UnpicklingError("an array of this type is not allowed")
+        self.order = order
+
+    def numpy(self) -> np.dtype[Any]:
+        return np.dtype(self.order + self.code)
+
+
+class _Array:
+    """Stand-in for ``numpy.ndarray``: what the pickle says of it, turned into an array after the loading."""
+
+    value: npt.NDArray[Any] | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, content = state
+        self.value = np.frombuffer(content, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
+
+
+def _reconstruct(*_: object) -> _Array:
+    return _Array()
+
+
+def _frombuffer(content: bytes, dtype: _Dtype, shape: object, order: str, *_: object) -> _Array:
+    array = _Array()
+    array.__setstate__((0, shape, dtype, order == "F", content))
+    return array
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"encoding {encoding!r} is not allowed")
+    return text.encode("latin-1")
+
+
+for _core in ("numpy.core", "numpy._core"):
+    _PICKLE_NAMES[f"{_core}.multiarray", "_reconstruct"] = _reconstruct
+    _PICKLE_NAMES[f"{_core}.numeric", "_frombuffer"] = _frombuffer
+_PICKLE_NAMES["numpy", "ndarray"] = _Array
+_PICKLE_NAMES["numpy", "dtype"] = _Dtype
+_PICKLE_NAMES["_codecs", "encode"] = _encode
+
+
+class _Unpickler(pickle._Unpickler):
+    """The unpickler written in Python: its opcodes can be restricted, and a wild memo index costs no memory."""
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _PICKLE_OPCODES.split()
+    }
+
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
+        if (module, name) not in _PICKLE_NAMES:
+            raise pickle.UnpicklingError(f"it asks for {module[:60]}.{name[:60]}, which is not allowed")
+        return _PICKLE_NAMES[module, name]
+
+
+def read_pickle(path: Path, *, limit_bytes: int = 2**29) -> dict[str, Any]:
+    """Read a pickled dictionary of arrays, lists, text and numbers, without running any code from it.
+
+    Both forms of the published image sets are read: Python 2 opcodes (``numpy.core.multiarray``, byte strings) and
+    pickles made again by Python 3 (``numpy._core``, ``_codecs.encode``), protocols 0 to 5.
+
+    Args:
+        path: the file.
+        limit_bytes: largest size that is read.
+
+    Returns:
+        The dictionary with its keys as text; text of Python 2 stays bytes; arrays hold whole numbers or booleans and
+        are read-only.
+
+    Raises:
+        DataError: absent, too large, cut short, altered, not a dictionary, or asking for anything that could run code.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit_bytes + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from None
+    if len(content) > limit_bytes:
+        raise DataError(f"{path} is larger than the {limit_bytes} bytes that are read at most.")
+    try:
+        loaded = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    except (pickle.UnpicklingError, EOFError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError,
+            MemoryError, RecursionError, AssertionError, ImportError, struct.error) as error:  # fmt: skip
+        said = f"{type(error).__name__}: {error}"[:160]
+        raise DataError(f"{path} is cut short, altered, or not the expected pickle ({said}).") from None
+    if not isinstance(loaded, dict):
+        raise DataError(f"{path} holds a {type(loaded).__name__}, not a dictionary.")
+    plain = {}
+    for key, value in loaded.items():
+        name = key.decode("latin-1") if isinstance(key, bytes) else str(key)
+        plain[name] = value.value if isinstance(value, _Array) else value
+    return plain
+
+
+def extract_tar(archive: Path, folder: Path, *, limit_bytes: int, limit_files: int = 1000) -> None:
+    """Unpack a tar archive of plain files, possibly compressed, into a folder.
+
+    Args:
+        archive: the archive.
+        folder: where to; made when absent. Nothing is written outside it and nothing in it is replaced.
+        limit_bytes: largest sum of the sizes of the files.
+        limit_files: largest number of entries.
+
+    Raises:
+        DataError: absolute names, ``..``, links, devices, doubled names, more than the limits, or a damaged archive.
+    """
+    total = 0
+    try:
+        with tarfile.open(archive, "r:*") as tar:
+            for number, member in enumerate(tar, 1):
+                parts = Path(member.name).parts
+                if not (member.isreg() or member.isdir()) or ".." in parts or Path(member.name).is_absolute():
+                    raise DataError(f"{archive} holds {member.name[:80]!r}; links, devices, outer paths are refused.")
+                total += member.size
+                if total > limit_bytes or number > limit_files:
+                    raise DataError(f"{archive} holds more than {limit_files} entries or {limit_bytes} bytes.")
+                target = folder.joinpath(*parts)
+                if member.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source = tar.extractfile(member)
+                assert source is not None
+                with source, target.open("xb") as file:
+                    shutil.copyfileobj(source, file, 2**20)
+    except FileExistsError as error:
+        raise DataError(f"{archive} would write {error.filename} twice.") from None
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{archive} is damaged ({error}).", "remove it and fetch it again.") from None
+
+
+def download(
+    urls: Sequence[str],
+    path: Path,
+    *,
+    size: int,
+    sha256: str,
+    progress: Callable[[int, int], None] | None = None,
+    timeout_s: float = 30.0,
+) -> None:
+    """Fetch a file whose size and digest are known; it appears under its name only after both were checked.
+
+    What has arrived is kept beside it as ``NAME.part`` and a later call goes on from there.
+
+    Args:
+        urls: addresses of the same file, tried in turn; ``http`` or ``https``.
+        path: the file to make; nothing is fetched when it is there with the right size and digest.
+        size: its number of bytes.
+        sha256: its SHA-256, hexadecimal.
+        progress: called with (bytes so far, bytes in all).
+        timeout_s: seconds of silence after which an address is given up.
+
+    Raises:
+        DataError: no address answered, or what came has another size or digest (it is removed then).
+    """
+    if path.exists() and path.stat().st_size == size and file_digest(path) == sha256:
+        return
+    part = path.with_name(path.name + ".part")
+    failures = []
+    for url in urls:
+        try:
+            _fetch(url, part, size, progress, timeout_s)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            failures.append(f"{url}: {getattr(error, 'reason', None) or error or type(error).__name__}")
+            continue
+        if part.stat().st_size == size and file_digest(part) == sha256:
+            part.replace(path)
+            return
+        failures.append(f"{url}: what came is not the official file (size or sha256 differs), so it was removed")
+        part.unlink()
+    raise DataError(f"could not fetch {path.name} ({'; '.join(failures)}).", "check the network and try again.")
+
+
+def _fetch(url: str, part: Path, size: int, progress: Callable[[int, int], None] | None, timeout_s: float) -> None:
+    """Append to ``part`` what is missing of ``url``; raises OSError or HTTPException when it breaks off."""
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("only http and https addresses are fetched")
+    done = part.stat().st_size if part.exists() else 0
+    if done >= size:
+        if done == size:
+            return
+        part.unlink()
+        done = 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 (checked above)
+    with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+        if done and not (answer.status == 206 and str(answer.headers["Content-Range"]).startswith(f"bytes {done}-")):
+            done = 0  # the server sends all of it again
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("ab" if done else "wb") as file:
+            while piece := answer.read(2**18):
+                done += len(piece)
+                if done > size:
+                    break  # the caller sees the wrong size
+                file.write(piece)
+                if progress is not None:
+                    progress(done, size)
+            if done > size:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    if done < size:
+        raise OSError(f"the connection ended after {done} of {size} bytes")

@@ -1,0 +1,189 @@
+"""The classification networks of timm and torchvision, by their own names: ``timm:NAME``, ``torchvision:NAME``.
+
+Both libraries come with the extra ``regrow[models]`` and are imported when a name of theirs is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+import torch
+from torch import nn
+
+from regrow.errors import InputError, UnknownNameError
+from regrow.models._family import Family, InputSpec, Request
+
+#: torchvision's networks that fix the image size when they are made, and the argument that says it.
+SIZE_ARGUMENTS = {"vit_": "image_size", "maxvit_": "input_size"}
+#: torchvision's networks that return more than logits in training unless told otherwise.
+AUXILIARY = ("googlenet", "inception_v3")
+
+
+def _library(name: str) -> Any:  # noqa: ANN401 (a module of another library)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{name} models need a library that is not installed ({error.name}).", "`pip install 'regrow[models]'`."
+        ) from error
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        raise InputError(
+            f"{name} is installed but cannot be loaded: {error}.",
+            f"install torch and torchvision builds that belong together (torch here is {torch.__version__}); "
+            "`regrow doctor` shows both.",
+        ) from error
+
+
+def _pretrained(request: Request) -> bool:
+    value = request.options.get("pretrained", False)
+    if not isinstance(value, bool):
+        raise InputError(f"the option pretrained must be true or false, got {value!r}.", "correct the option.")
+    return value
+
+
+def _no_weights(request: Request, error: Exception) -> InputError:
+    return InputError(
+        f"{request.name}: the pretrained weights could not be had: {error}.",
+        "check the network connection, or leave out pretrained for random weights.",
+    )
+
+
+def _not_built(request: Request, reason: object) -> InputError:
+    return InputError(
+        f"{request.name} cannot be built for {request.n_classes} classes and {request.image_size}-pixel images: "
+        f"{reason}.",
+        "try the image size and classes that the network was made for, or another network.",
+    )
+
+
+def _tried(model: nn.Module, request: Request) -> nn.Module:
+    """The model itself, after one image of the asked size has gone through it."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            out = model(torch.zeros(1, 3, request.image_size, request.image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise _not_built(request, error) from error
+    if not isinstance(out, torch.Tensor) or out.shape != (1, request.n_classes):
+        raise _not_built(request, "its output is not one row of logits per image")
+    return model.train()
+
+
+def _timm(name: str) -> Any:  # noqa: ANN401
+    """The module timm, once it is sure that it has a model of that name (with or without a weights tag)."""
+    timm = _library("timm")
+    stem, _, tag = name.partition(".")
+    known = timm.list_models()
+    if stem not in known:
+        raise UnknownNameError("timm model", name, known, '`python -c "import timm; print(timm.list_models())"`.')
+    tagged = timm.list_pretrained(f"{stem}.*") if tag else []
+    if tag and name not in tagged:
+        raise UnknownNameError("timm model", name, tagged, f"give a tag that exists, or timm:{stem} alone.")
+    return timm
+
+
+def timm_model(request: Request) -> nn.Module:
+    """A network of timm with a head for ``n_classes``; option ``pretrained`` (a new head unless 1000 classes fit)."""
+    timm, pretrained = _timm(request.part), _pretrained(request)
+    cfg = timm.get_pretrained_cfg(request.part)
+    fixed = cfg is not None and cfg.fixed_input_size and cfg.input_size[-1] != request.image_size
+    size = {"img_size": request.image_size} if fixed else {}
+    try:
+        model = timm.create_model(request.part, pretrained=pretrained, num_classes=request.n_classes, **size)
+    except OSError as error:
+        raise _no_weights(request, error) from error
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        raise _not_built(request, error) from error
+    return _tried(model, request)
+
+
+def timm_spec(name: str) -> InputSpec | None:
+    """Input of the published weights of a timm model; None where there are none."""
+    cfg = _timm(name).get_pretrained_cfg(name)
+    if cfg is None or not cfg.has_weights:
+        return None
+    side = int(cfg.input_size[-1])
+    return InputSpec(tuple(cfg.mean), tuple(cfg.std), side, int(side / cfg.crop_pct), int(cfg.num_classes))
+
+
+def _torchvision(name: str) -> Any:  # noqa: ANN401
+    """The module torchvision.models, once it is sure that it has a classification model of that name."""
+    library = _library("torchvision.models")
+    known = library.list_models(module=library)
+    if name not in known:
+        raise UnknownNameError(
+            "torchvision model",
+            name,
+            known,
+            '`python -c "import torchvision.models as m; print(m.list_models(module=m))"`.',
+        )
+    return library
+
+
+def torchvision_model(request: Request) -> nn.Module:
+    """A classification network of torchvision; option ``pretrained`` (its newest weights, whose classes must fit)."""
+    library, pretrained = _torchvision(request.part), _pretrained(request)
+    extra: dict[str, Any] = {}
+    if pretrained:
+        spec = torchvision_spec(request.part)
+        if spec is None or spec.n_classes != request.n_classes:
+            have = "no weights" if spec is None else f"weights for {spec.n_classes} classes"
+            raise InputError(
+                f"{request.name} has {have}, asked for {request.n_classes} classes.",
+                "leave out pretrained, or take a timm: model, which gets a new head.",
+            )
+    else:
+        extra = {"num_classes": request.n_classes}
+        for start, argument in SIZE_ARGUMENTS.items():
+            if request.part.startswith(start):
+                square = (request.image_size, request.image_size)
+                extra[argument] = square if argument == "input_size" else request.image_size
+        if request.part in AUXILIARY:
+            extra["init_weights"] = True
+    if request.part in AUXILIARY:
+        extra["aux_logits"] = False
+    try:
+        model = library.get_model(request.part, weights="DEFAULT" if pretrained else None, **extra)
+    except OSError as error:
+        raise _no_weights(request, error) from error
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        raise _not_built(request, error) from error
+    return _tried(model, request)
+
+
+def torchvision_spec(name: str) -> InputSpec | None:
+    """Input of the newest published weights of a torchvision model; None where there are none."""
+    weights = _torchvision(name).get_model_weights(name).DEFAULT
+    preset = weights.transforms()
+    return InputSpec(
+        tuple(preset.mean),
+        tuple(preset.std),
+        int(preset.crop_size[0]),
+        int(preset.resize_size[0]),
+        len(weights.meta["categories"]),
+    )
+
+
+TIMM = Family(
+    label="timm:NAME",
+    pattern=re.compile(r"timm:(.+)"),
+    text="any network of timm, e.g. timm:resnet50, timm:vit_tiny_patch16_224; option pretrained",
+    source="timm (extra regrow[models])",
+    build=timm_model,
+    prefixes=("timm:NAME",),
+    options=("pretrained",),
+    spec=timm_spec,
+)
+
+TORCHVISION = Family(
+    label="torchvision:NAME",
+    pattern=re.compile(r"torchvision:(.+)"),
+    text="any classification network of torchvision, e.g. torchvision:resnet50; option pretrained",
+    source="torchvision (extra regrow[models])",
+    build=torchvision_model,
+    prefixes=("torchvision:NAME",),
+    options=("pretrained",),
+    spec=torchvision_spec,
+)

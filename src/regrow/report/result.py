@@ -1,0 +1,278 @@
+"""Sections that say what came out: summary, by corruption, by severity, against sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from regrow.report import charts, tables
+from regrow.report.arms import (
+    Arm,
+    Difference,
+    clean,
+    differences,
+    extras,
+    in_family_order,
+    mean,
+    mean_name,
+    over,
+)
+from regrow.report.blocks import Block, Figure, Grid, Prose, Section, TableBlock, human, listed, nothing, plural
+from regrow.report.finding import underfit_sentence
+from regrow.study.view import RunView, StudyView
+
+#: More arms than these are in the tables alone, where a chart would be too crowded or the page too heavy.
+MAX_HEAT_MAPS = 9
+GROUP = "Results"
+
+
+def looks(arms: Sequence[Arm]) -> list[tuple[str, int]]:
+    """Name and colour index of each arm."""
+    return [(a.name, a.index) for a in arms]
+
+
+def seeds_sentence(arms: Sequence[Arm]) -> str:
+    """How many finished runs stand behind each arm."""
+    counts = {len(a.done) for a in arms if a.done}
+    if not counts:
+        return "no finished run"
+    if len(counts) == 1:
+        return f"{plural(counts.pop(), 'seed')} per arm"
+    return "; ".join(f"{a.name}: {plural(len(a.done), 'seed')}" for a in arms)
+
+
+def images_sentence(view: StudyView) -> str:
+    """How many images each cell holds, from the scores."""
+    counts = {s.n for r in view.runs for s in r.scores.values()}
+    if not counts:
+        return "no image"
+    return f"{plural(counts.pop(), 'image')} a cell" if len(counts) == 1 else f"{min(counts)} to {max(counts)} images a cell"
+
+
+def seed_rows(arms: Sequence[Arm], measure: Callable[[RunView], float | None], **more: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    """One row per finished run: arm, seed, value in per cent."""
+    values = ((a.name, r.seed, measure(r)) for a in arms for r in a.done)
+    return [{"arm": name, "seed": seed, "value": 100 * v, **more} for name, seed, v in values if v is not None]
+
+
+def mean_rows(arms: Sequence[Arm], measure: Callable[[RunView], float | None], **more: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    """One row per arm: the mean over its finished runs in per cent."""
+    values = ((a.name, mean(measure(r) for r in a.done), len(a.done)) for a in arms)
+    return [{"arm": name, "value": 100 * v, "runs": n, **more} for name, v, n in values if v is not None]
+
+
+def summary(view: StudyView, arms: Sequence[Arm]) -> Section:
+    """How well each arm does, and how far from dense."""
+    label = mean_name(view)
+    intro = (
+        f"Top-1 accuracy. {label} is the mean over {plural(len(view.common), 'common corruption type')} "
+        f"and severities {listed(view.severities)}."
+    )
+    if extras(view):
+        intro += f" The extras ({listed([human(e) for e in extras(view)])}) stand beside it and are not in it."
+    measure = over(view, view.common)
+    seeds = seed_rows(arms, measure)
+    blocks: list[Block] = []
+    if warning := underfit_sentence(view):
+        blocks.append(Prose(warning, "note"))
+    if not seeds:
+        why = "No finished run has every cell of the common types yet, so there is no mean to show."
+        return Section("summary", "Summary", GROUP, intro, (*blocks, Prose(why, "empty"), TableBlock(tables.summary(view, arms))))
+    table = tables.summary(view, arms)
+    figures = [
+        Figure(
+            "fig-mean", f"{label} by arm", f"Dots: seeds ({seeds_sentence(arms)}, {images_sentence(view)}). Tick: their mean. No error bars.",
+            charts.strip(seeds, mean_rows(arms, measure), looks(arms), f"{label}, %"),
+            f"Accuracy under corruption for each arm, one dot per seed: {_spoken(mean_rows(arms, measure))}.", _by_seed(seeds, label),
+        )
+    ]  # fmt: skip
+    found = [d for d in differences(arms, measure) if d.n]
+    if found:
+        figures.append(_forest(view, arms, found, label))
+    blocks.append(Grid(tuple(figures), 2))
+    if not found:
+        blocks.append(Prose("There is no difference to dense: no seed has both a finished dense and a finished sparse run.", "empty"))
+    blocks.append(TableBlock(table))
+    return Section("summary", "Summary", GROUP, intro, tuple(blocks), legend=True)
+
+
+def _by_seed(rows: Sequence[dict[str, Any]], label: str) -> tables.Table:
+    from regrow.report.table import Column, table
+
+    columns = (Column("arm", "Arm"), Column("seed", "Seed", "integer"), Column("value", label, "percent"))
+    return table(f"{label} by seed", columns, [(r["arm"], r["seed"], r["value"] / 100) for r in rows])
+
+
+def interval_sentence(found: Sequence[Difference]) -> str:
+    """What the bars of paired differences are, or why there are none."""
+    with_interval = [d for d in found if d.low is not None]
+    if not with_interval:
+        most = max((d.n for d in found), default=0)
+        return f"No interval: it needs three paired seeds and there {'is' if most == 1 else 'are'} {most}."
+    text = "Line: 95 % interval of the paired t over seeds."
+    return text if len(with_interval) == len(found) else text + " Arms with fewer than three paired seeds have none."
+
+
+def difference_rows(found: Sequence[Difference]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of seeds, means and intervals in points; only arms with three pairs or more have an interval."""
+    base = [(d, {"arm": d.arm.name, "sparsity": d.arm.sparsity}) for d in found]
+    seeds = [{**b, "seed": s, "value": 100 * x} for d, b in base for s, x in zip(d.seeds, d.by_seed, strict=True)]
+    means = [{**b, "value": 100 * d.mean} for d, b in base if d.mean is not None]
+    intervals = [{**b, "low": 100 * d.low, "high": 100 * d.high} for d, b in base if d.low is not None and d.high is not None]
+    return seeds, means, intervals
+
+
+def _forest(view: StudyView, arms: Sequence[Arm], found: Sequence[Difference], label: str) -> Figure:
+    rows, means, intervals = difference_rows(found)
+    shown = [d.arm for d in found]
+    caption = f"Dots: the same seed, arm minus dense. Tick: mean over seeds. {interval_sentence(found)}"
+    return Figure(
+        "fig-difference", f"Difference to dense in {label}", caption,
+        charts.forest(rows, means, intervals, looks(shown), "points, arm minus dense"),
+        f"Difference to dense for each arm in points: {_spoken(means, sign=True)}.", tables.differences_by_seed(view, arms),
+    )  # fmt: skip
+
+
+def _spoken(rows: Sequence[dict[str, Any]], *, sign: bool = False) -> str:
+    return ", ".join(f"{r['arm']} {r['value']:{'+' if sign else ''}.1f}" for r in rows)
+
+
+def corruptions(view: StudyView, arms: Sequence[Arm]) -> Section:
+    """Which corruptions hurt, and where an arm differs from dense."""
+    intro = "Accuracy under each corruption, and how far each sparse arm is from dense in every cell."
+    order, rows, spans = [], [], []
+    seen = ""
+    for family, name in in_family_order(view):
+        heading = f"{family.upper()}{'' if name in view.common else ', EXTRA'}"
+        if heading != seen:
+            order.append(heading)
+            seen = heading
+        label = human(name)
+        order.append(label)
+        here = mean_rows(arms, over(view, [name]), label=label)
+        rows += here
+        if here:
+            spans.append({"label": label, "low": min(r["value"] for r in here), "high": max(r["value"] for r in here)})
+    if not rows:
+        return Section("corruptions", "By corruption", GROUP, intro, nothing("No finished run has been evaluated on a corruption yet."))
+    blocks: list[Block] = [
+        Figure(
+            "fig-corruptions", "Accuracy by corruption",
+            f"Points: mean over severities {listed(view.severities)} and seeds ({seeds_sentence(arms)}, {images_sentence(view)}). "
+            "Grey line: from the lowest to the highest arm; it is not an error bar.",
+            charts.by_corruption(rows, spans, order, looks(arms), "accuracy, %"),
+            "Accuracy of each arm under each corruption, grouped by family; the figures are in the table below.",
+            tables.corruptions(view, arms),
+        )
+    ]  # fmt: skip
+    blocks += _heat_maps(view, arms)
+    return Section("corruptions", "By corruption", GROUP, intro, tuple(blocks), legend=True)
+
+
+def _heat_maps(view: StudyView, arms: Sequence[Arm]) -> list[Block]:
+    made = [(a, tables.heat(view, a, arms)) for a in arms if not a.is_dense]
+    made = [(a, t) for a, t in made if any(isinstance(v, float) for row in t.rows for v in row)]
+    limit = max((abs(v) for _, t in made for row in t.rows for v in row[2:] if isinstance(v, float)), default=0.0) * 100 or 1.0
+    columns = [str(s) for s in view.severities]
+    order = [human(name) for _, name in in_family_order(view)]
+    figures = []
+    for arm, table in made[:MAX_HEAT_MAPS]:
+        pairs = [d for d in differences([a for a in arms if a.is_dense or a is arm], clean) if d.arm is arm]
+        rows = [
+            {"label": human(str(row[0])), "severity": s, "value": 100 * v}
+            for row in table.rows
+            for s, v in zip(columns, row[2:], strict=True)
+            if isinstance(v, float)
+        ]
+        figures.append(Figure(
+            f"fig-heat-{arm.index}", f"{arm.name} minus dense",
+            f"Points, mean over {plural(pairs[0].n if pairs else 0, 'paired seed')}. Same colour scale in all panels; no test was made on single cells.",
+            charts.heat_map(rows, order, columns, limit), f"Difference of {arm.name} to dense for each corruption and severity, in points.", table,
+        ))  # fmt: skip
+    if not figures:
+        return [Prose("There is no difference to dense by cell: no seed has both a finished dense and a finished sparse run.", "empty")]
+    blocks: list[Block] = [Grid(tuple(figures), 3)]
+    if len(made) > MAX_HEAT_MAPS:
+        blocks.append(Prose(f"The first {MAX_HEAT_MAPS} of {len(made)} arms are drawn; the exported tables hold all.", "note"))
+    return blocks
+
+
+def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
+    """How accuracy falls with severity."""
+    intro = "How accuracy falls as a corruption gets stronger. The clean images are a set of their own, so no line joins them."
+    levels = [str(s) for s in view.severities]
+    groups = [("common", view.common), *tables.families(view).items()]
+    figures = []
+    for name, group in groups:
+        if not group:
+            continue
+        means, seeds = mean_rows(arms, clean, x="clean"), seed_rows(arms, clean, x="clean")
+        for s in view.severities:
+            means += mean_rows(arms, over(view, group, (s,)), x=str(s))
+            seeds += seed_rows(arms, over(view, group, (s,)), x=str(s))
+        if not [m for m in means if m["x"] != "clean"]:
+            continue
+        whole = name == "common"
+        title = f"{mean_name(view)} by severity" if whole else f"{name.capitalize()} ({plural(len(group), 'type')})"
+        figures.append(Figure(
+            f"fig-severity-{name}", title,
+            f"Strong line: mean over {plural(len(group), 'type')} and seeds ({seeds_sentence(arms)}). Thin lines: seeds. No error bars."
+            if whole else f"{listed([human(c) for c in group])}. Lines as above.",
+            charts.lines(
+                means, seeds, looks(arms), x_title="severity", y_title="accuracy, %", height=270 if whole else 170,
+                ordinal=["clean", *levels], points=True, labels=whole, detached="clean",
+            ),
+            f"Accuracy by severity for each arm, {title}.", tables.severities(view, arms) if whole else _severity_table(view, arms, group, title),
+        ))  # fmt: skip
+    if not figures:
+        return Section("severity", "By severity", GROUP, intro, nothing("No finished run has been evaluated on every common type yet."))
+    blocks: tuple[Block, ...] = (figures[0], Grid(tuple(figures[1:]), 2)) if len(figures) > 2 else tuple(figures[:1])
+    return Section("severity", "By severity", GROUP, intro, blocks, legend=True)
+
+
+def _severity_table(view: StudyView, arms: Sequence[Arm], group: Sequence[str], title: str) -> tables.Table:
+    from regrow.report.table import Column, table
+
+    rows = [
+        (str(s), *(mean(over(view, group, (s,))(r) for r in a.done) for a in arms)) for s in view.severities
+    ]
+    return table(title, (Column("severity", "Severity"), *(Column(a.name, a.name, "percent") for a in arms)), rows)
+
+
+def sparsity(view: StudyView, arms: Sequence[Arm]) -> Section:
+    """Gain over dense against sparsity."""
+    label = mean_name(view)
+    intro = f"How the difference to dense in {label} changes with the share of weights that are switched off."
+    found = [d for d in differences(arms, over(view, view.common)) if d.n]
+    levels = sorted({d.arm.sparsity for d in found})
+    title = "Against sparsity"
+    if not found:
+        return Section("sparsity", title, GROUP, intro, nothing("No sparse run has a finished dense partner of the same seed yet."))
+    if len(levels) == 1:
+        why = f"One sparsity only was run ({levels[0]:g}), so there is no curve to draw: the differences are those of the summary."
+        return Section("sparsity", title, GROUP, intro, (Prose(why, "empty"), TableBlock(tables.sparsity(view, arms))))
+    rows, means, intervals = difference_rows(found)
+    method = {d.arm.name: _line_name(d.arm) for d in found}
+    first: dict[str, int] = {}
+    for d in found:
+        first.setdefault(method[d.arm.name], d.arm.index)
+    for row in (*rows, *means, *intervals):
+        row["arm"] = method[row["arm"]]
+    figure = Figure(
+        "fig-sparsity", f"Gain in {label} against sparsity",
+        f"Dots: seeds. Line: their mean. {interval_sentence(found)}",
+        charts.sparsities(rows, means, intervals, list(first.items()), "points, arm minus dense"),
+        f"Difference to dense in points against sparsity: {_spoken(means, sign=True)}.", tables.sparsity(view, arms),
+        keys=_line_keys(first),
+    )  # fmt: skip
+    return Section("sparsity", title, GROUP, intro, (figure,))
+
+
+def _line_name(arm: Arm) -> str:
+    return " ".join([arm.method, *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in arm.axes)])
+
+
+def _line_keys(first: dict[str, int]) -> Any:  # noqa: ANN401
+    from regrow.report.blocks import Key
+
+    return tuple(Key(name, f"arm-{index % charts.N_COLOURS}") for name, index in first.items())

@@ -1,0 +1,161 @@
+"""Which parameters are made sparse: decided by the module that owns them, never by their shape alone."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from regrow.errors import InputError
+
+OWNERS: tuple[type[nn.Module], ...] = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+#: The integer type of a floating type's size: a mask of 0 and -1 is applied by a bitwise "and" on the bits.
+INTEGERS = {
+    torch.float32: torch.int32,
+    torch.float64: torch.int64,
+    torch.float16: torch.int16,
+    torch.bfloat16: torch.int16,
+}
+#: Prefixes that wrappers (DistributedDataParallel, compile, Fabric) put before a model's own names.
+WRAPPERS = ("module.", "_orig_mod.", "_forward_module.")
+
+Choice = Iterable[str] | Callable[[str, nn.Module], bool]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One parameter that is made sparse.
+
+    Attributes:
+        name: qualified name, without the prefixes of wrappers.
+        parameter: the weight.
+        owner: the module that holds it.
+        attribute: its name there.
+        kept_dense: whether the user asked to keep all its weights.
+    """
+
+    name: str
+    parameter: nn.Parameter
+    owner: nn.Module
+    attribute: str
+    kept_dense: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The weight's shape."""
+        return tuple(self.parameter.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+
+def choose(model: nn.Module, layers: Choice | None = None, keep_dense: Iterable[str] = ()) -> list[Chosen]:
+    """The parameters to make sparse, in registration order; a shared parameter counts once, under its first name.
+
+    Args:
+        model: the model. By default the weights of its Linear, Conv, ConvTranspose and MultiheadAttention modules
+            that require a gradient are chosen: no bias, norm, embedding, token or position table.
+        layers: None for all of these; or patterns over parameter or module names (``"layer1.*"``; one that begins with
+            ``!`` leaves out); or a function ``(parameter name, owner) -> bool``.
+        keep_dense: patterns of layers that keep all their weights but count in the density.
+
+    Raises:
+        InputError: a pattern that matches nothing, or a weight that cannot be made sparse.
+    """
+    found: list[Chosen] = []
+    for name, owner, attribute in _candidates(model):
+        _refuse_parametrised(name, owner, attribute)
+        parameter = getattr(owner, attribute)
+        if not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
+            continue
+        if all(parameter is not other.parameter for other in found):
+            found.append(Chosen(name, parameter, owner, attribute))
+    chosen = _included(found, layers)
+    dense = set(_matching(chosen, keep_dense, "keep_dense"))
+    for one in chosen:
+        _refuse_unfit(one)
+    return [Chosen(c.name, c.parameter, c.owner, c.attribute, c.name in dense) for c in chosen]
+
+
+def plain_name(name: str) -> str:
+    """A name without what wrappers put before it.
+
+    Example:
+        >>> plain_name("module._orig_mod.conv1.weight")
+        'conv1.weight'
+    """
+    while wrapper := next((w for w in WRAPPERS if name.startswith(w)), None):
+        name = name.removeprefix(wrapper)
+    return name
+
+
+def _candidates(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    for prefix, module in model.named_modules():
+        attributes: tuple[str, ...] = ()
+        if isinstance(module, OWNERS):
+            attributes = ("weight",)
+        elif isinstance(module, nn.MultiheadAttention):
+            attributes = ATTENTION
+        for attribute in attributes:
+            yield plain_name(f"{prefix}.{attribute}" if prefix else attribute), module, attribute
+
+
+def _included(found: list[Chosen], layers: Choice | None) -> list[Chosen]:
+    if layers is None:
+        return found
+    if callable(layers):
+        return [c for c in found if layers(c.name, c.owner)]
+    patterns = [layers] if isinstance(layers, str) else list(layers)
+    take = [p for p in patterns if not p.startswith("!")]
+    leave = [p[1:] for p in patterns if p.startswith("!")]
+    taken = set(_matching(found, take, "layers")) if take else {c.name for c in found}
+    left = set(_matching(found, leave, "layers"))
+    return [c for c in found if c.name in taken - left]
+
+
+def _matching(found: list[Chosen], patterns: Iterable[str], argument: str) -> Iterator[str]:
+    """Names that match any of the patterns, each of which must match something."""
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        names = [
+            c.name
+            for c in found
+            if fnmatch.fnmatchcase(c.name, pattern) or fnmatch.fnmatchcase(c.name.rpartition(".")[0], pattern)
+        ]
+        if not names:
+            known = ", ".join(c.name for c in found[:12]) + (", ..." if len(found) > 12 else "")
+            raise InputError(f"{argument} pattern {pattern!r} matches no layer.", f"the layers are: {known or 'none'}.")
+        yield from names
+
+
+def _refuse_parametrised(name: str, owner: nn.Module, attribute: str) -> None:
+    if parametrize.is_parametrized(owner, attribute) or hasattr(owner, f"{attribute}_orig"):
+        raise InputError(
+            f"{name} is computed from other parameters (a parametrization), so it cannot be masked.",
+            "remove the parametrization, or leave the layer out with layers=['!...'].",
+        )
+
+
+def _refuse_unfit(one: Chosen) -> None:
+    parameter = one.parameter
+    if isinstance(parameter, nn.parameter.UninitializedParameter):
+        raise InputError(f"{one.name} has no shape yet (a lazy module).", "run one batch through the model first.")
+    if type(parameter.data) is not torch.Tensor or parameter.layout is not torch.strided:
+        raise InputError(f"{one.name} is sharded or of a sparse layout, which is not supported.", "leave it out.")
+    if parameter.dtype not in INTEGERS:
+        raise InputError(f"{one.name} has type {parameter.dtype}; weights must be real floating numbers.")

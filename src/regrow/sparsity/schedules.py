@@ -1,0 +1,228 @@
+"""When masks change, and by how much: timings and schedules.
+
+``t`` counts completed optimiser steps, so the first step gives ``t = 1``. An update is due at ``t`` when
+``t % interval == 0 and start <= t < stop``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from regrow.errors import InputError
+
+
+class Schedule(Protocol):
+    """A value that follows the progress of the updates."""
+
+    def __call__(self, progress: float) -> float:
+        """Value at ``progress`` in [0, 1], the share of the time until updates stop."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value always.
+
+    Attributes:
+        value: a share, in [0, 1].
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _share("drop fraction", self.value)
+
+    def __call__(self, progress: float) -> float:
+        """See `Schedule`."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from ``start`` down to ``end``.
+
+    Attributes:
+        start: value at progress 0, in [0, 1].
+        end: value at progress 1 and after it.
+
+    Example:
+        >>> [round(Cosine(0.3)(t / 750), 6) for t in (100, 200, 375, 700, 750)]
+        [0.287032, 0.25037, 0.15, 0.003278, 0.0]
+    """
+
+    start: float = 0.3
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _share("drop fraction", self.start)
+        _share("drop fraction", self.end)
+
+    def __call__(self, progress: float) -> float:
+        """See `Schedule`."""
+        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+@dataclass(frozen=True)
+class Window:
+    """The steps at which updates are due: multiples of ``interval`` in ``[start, stop)``.
+
+    Attributes:
+        interval: steps from update to update; 0 means no update ever.
+        start: first step that may have one.
+        stop: the first step from which there are no more; exact, may lie between two steps.
+    """
+
+    interval: int
+    start: Fraction
+    stop: Fraction
+
+    def due(self, t: int) -> bool:
+        """Whether an update follows completed step ``t``."""
+        return self.interval > 0 and t > 0 and t % self.interval == 0 and self.open(t)
+
+    def open(self, t: int) -> bool:
+        """Whether updates are allowed at step ``t`` at all."""
+        return self.interval > 0 and self.start <= t < self.stop
+
+    def progress(self, t: int) -> float:
+        """Share of the time until the updates stop, in [0, 1]."""
+        return float(min(Fraction(1), t / self.stop)) if self.stop else 1.0
+
+    def count(self) -> int:
+        """Number of updates in the whole run."""
+        if self.interval == 0:
+            return 0
+        last = (math.ceil(self.stop) - 1) // self.interval
+        first = max(1, math.ceil(self.start / self.interval))
+        return max(0, last - first + 1)
+
+
+class Timing(Protocol):
+    """When updates are due."""
+
+    def window(self, total_steps: int, steps_per_epoch: int | None) -> Window:
+        """The steps of a run that have an update."""
+        ...
+
+
+@dataclass(frozen=True)
+class Every:
+    """An update after every ``steps`` optimiser steps.
+
+    Attributes:
+        steps: the interval, >= 1.
+        stop: share of the run after which there are no more updates, in (0, 1].
+        start: share of the run before which there are none.
+
+    Example:
+        >>> Every(100, stop=0.75).window(6400, None).count()
+        47
+    """
+
+    steps: int
+    stop: float = 0.75
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _positive("update interval", self.steps)
+        _limits(self.start, self.stop)
+
+    def window(self, total_steps: int, steps_per_epoch: int | None) -> Window:
+        """See `Timing`."""
+        return Window(self.steps, *_bounds(total_steps, self.start, self.stop))
+
+
+@dataclass(frozen=True)
+class Updates:
+    """About ``n`` updates, evenly spread: the interval is ``max(1, floor(total_steps * stop / n))``.
+
+    The update that would fall on the stop itself does not happen, so a run whose length divides evenly has ``n - 1``.
+
+    Attributes:
+        n: number of updates asked for, >= 1.
+        stop: share of the run after which there are no more updates, in (0, 1].
+        start: share of the run before which there are none.
+
+    Example:
+        >>> Updates(48, stop=0.75).window(6400, None).interval
+        100
+    """
+
+    n: int = 48
+    stop: float = 0.75
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _positive("number of updates", self.n)
+        _limits(self.start, self.stop)
+
+    def window(self, total_steps: int, steps_per_epoch: int | None) -> Window:
+        """See `Timing`."""
+        start, stop = _bounds(total_steps, self.start, self.stop)
+        return Window(max(1, math.floor(stop / self.n)), start, stop)
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """An update after every ``n`` epochs; needs ``steps_per_epoch`` in `attach`.
+
+    Attributes:
+        n: epochs from update to update, >= 1.
+        stop: share of the run after which there are no more updates, in (0, 1].
+        start: share of the run before which there are none.
+    """
+
+    n: int = 1
+    stop: float = 1.0
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _positive("epochs from update to update", self.n)
+        _limits(self.start, self.stop)
+
+    def window(self, total_steps: int, steps_per_epoch: int | None) -> Window:
+        """See `Timing`."""
+        if steps_per_epoch is None:
+            raise InputError("a timing in epochs needs the number of steps of an epoch.", "pass steps_per_epoch=.")
+        return Window(self.n * steps_per_epoch, *_bounds(total_steps, self.start, self.stop))
+
+
+@dataclass(frozen=True)
+class Never:
+    """No update."""
+
+    def window(self, total_steps: int, steps_per_epoch: int | None) -> Window:
+        """See `Timing`."""
+        return Window(0, Fraction(0), Fraction(0))
+
+
+def _bounds(total_steps: int, start: float, stop: float) -> tuple[Fraction, Fraction]:
+    return Fraction(str(start)) * total_steps, Fraction(str(stop)) * total_steps
+
+
+def _share(what: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise InputError(f"{what} must be in [0, 1], got {value}.{percent_hint(value)}")
+
+
+def _positive(what: str, value: int) -> None:
+    if value < 1 or int(value) != value:
+        raise InputError(f"{what} must be a whole number >= 1, got {value}.")
+
+
+def _limits(start: float, stop: float) -> None:
+    if not 0 <= start < stop <= 1:
+        raise InputError(f"updates must start and stop within the run: 0 <= start < stop <= 1, got {start} and {stop}.")
+
+
+def percent_hint(value: float) -> str:
+    """``" Did you mean 0.5?"`` where 50 was given for a share, else nothing."""
+    return f" Did you mean {value / 100:g}?" if 1 < value < 100 else ""

@@ -1,0 +1,209 @@
+"""One run, from its folder: train, evaluate, analyse. Idempotent: what is done is left, what is cut short goes on."""
+
+from __future__ import annotations
+
+import io
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from regrow import analysis, data, files
+from regrow.errors import DataError
+from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
+from regrow.evaluation.records import is_current, load_record, record_path, save_record
+from regrow.study.cells import CellSet, open_cells
+from regrow.study.plan import describe
+from regrow.study.recipe import Recipe
+from regrow.study.store import Store, set_state
+from regrow.training.checkpoint import Weights, load_weights
+from regrow.training.loop import Progress, Report, Trainer, make_fabric, silent
+from regrow.training.network import build_network
+from regrow.training.settings import RunSettings
+
+
+def execute(run: Path, data_root: Path | None = None, report: Report = silent) -> None:
+    """Do what is left to do of one run.
+
+    Args:
+        run: ``STUDY/runs/NAME``, with its ``run.json``.
+        data_root: where data sets lie, or None for the usual places.
+        report: called as it goes on.
+
+    Raises:
+        BusyError: another process works on this run.
+        RegrowError: what went wrong; the run's state says it too.
+    """
+    with files.owned(run, "run"):
+        set_state(run, "running")
+        try:
+            _stages(run, data_root, report)
+        except Exception as error:
+            set_state(run, "failed", " ".join(str(error).split()) or type(error).__name__)
+            raise
+        set_state(run, "done")
+
+
+def _stages(run: Path, data_root: Path | None, report: Report) -> None:
+    store = Store(run.parent.parent)
+    recipe, stored = store.recipe(), files.read_json(run / "run.json")
+    settings = RunSettings.model_validate(stored["settings"])
+    if stored["fingerprint"] != files.value_digest(settings.identity()):
+        raise DataError(f"{run / 'run.json'} was altered.", "choose another --out and start again.")
+    weights_file = run / "model.safetensors"
+    if not (weights_file.exists() and (run / "result.json").exists()):
+        train(settings, run, data_root, report)
+    weights = load_weights(weights_file)
+    if weights.meta.get("fingerprint") != stored["fingerprint"]:
+        raise DataError(f"{weights_file} belongs to a run with other settings.", f"remove it: rm {weights_file}")
+    cells = open_cells(store.cells, settings.data.name)
+    digest = files.file_digest(weights_file)
+    device = make_fabric(settings.precision).device
+    model = restore(weights, settings).to(device)
+    predict = predictor(model, bf16=settings.precision.dtype == "bf16", device=device)
+    evaluate(predict, settings, cells, run / "records", digest, recipe.evaluation.batch, device, report)
+    analyse(predict, weights, settings, recipe, cells, run / "analysis", digest, device, report)
+
+
+def train(settings: RunSettings, run: Path, data_root: Path | None, report: Report) -> None:
+    """The first stage: writes ``model.safetensors`` and ``result.json``."""
+    images = data.load(
+        settings.data.name, "train", root=data_root, options=settings.data.options, n=settings.data.train_images
+    )
+    spec = images.spec
+    plan = describe(
+        settings, n_images=len(images.labels), n_classes=len(spec.classes), image_size=spec.image_size
+    )
+    files.write_json(run / "plan.json", plan)
+    result = Trainer(settings, images, run, report).train()
+    result["flops"] = plan["flops"]
+    result["peak_memory_bytes"] = _peak_memory()
+    files.write_json(run / "result.json", result)
+
+
+def _peak_memory() -> int:
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+
+
+def restore(weights: Weights, settings: RunSettings) -> nn.Module:
+    """The trained network of a run."""
+    spec = data.spec(settings.data.name)
+    network = build_network(
+        settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
+    )
+    network.load_state_dict(weights.tensors)
+    return network
+
+
+def evaluate(
+    predict: Predict,
+    settings: RunSettings,
+    cells: CellSet,
+    folder: Path,
+    weights_digest: str,
+    batch: int,
+    device: torch.device,
+    report: Report,
+) -> None:
+    """The second stage: a record for every cell that has none made from these weights and these images."""
+    labels, spec = cells.labels(), data.spec(settings.data.name)
+    for done, ((corruption, severity), digest) in enumerate(cells.digests.items()):
+        path = record_path(folder, cells.dataset, corruption, severity)
+        inputs = {"weights": weights_digest, "cell": digest}
+        if not is_current(path, inputs):
+            record = evaluate_cell(
+                predict,
+                cells.images(corruption, severity),
+                labels,
+                spec,
+                batch=batch,
+                device=device,
+                channels_last=settings.precision.channels_last,
+            )
+            save_record(path, record, inputs)
+        report(Progress("evaluate", done + 1, len(cells.digests)))
+
+
+def analyse(
+    predict: Predict,
+    weights: Weights,
+    settings: RunSettings,
+    recipe: Recipe,
+    cells: CellSet,
+    folder: Path,
+    weights_digest: str,
+    device: torch.device,
+    report: Report,
+) -> None:
+    """The third stage: kernel maps, radius-accuracy curves and, on `cues`, the reliance on either cue."""
+    made_from = {"weights": weights_digest, "cells": cells.digests["clean", 0], "schema": 1}
+    marker = folder / "made_from.json"
+    if marker.exists() and files.read_json(marker) == made_from:
+        return
+    report(Progress("analyse", 0, 1))
+    kernels, sizes = _kernel_maps(weights)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **kernels)  # type: ignore[arg-type]
+    files.write_bytes(folder / "kernels.npz", buffer.getvalue())
+    files.write_json(folder / "kernel_sizes.json", sizes)
+    files.write_json(folder / "attenuation.json", _attenuation(predict, settings, recipe, cells, device))
+    reliance = _reliance(predict, settings, cells, recipe.evaluation.batch, device)
+    if reliance is not None:
+        files.write_json(folder / "reliance.json", reliance)
+    files.write_json(marker, made_from)
+    report(Progress("analyse", 1, 1))
+
+
+def _kernel_maps(weights: Weights) -> tuple[dict[str, Any], dict[str, int]]:
+    """Active weights per kernel of every layer that has a mask; of a dense network, non-zero weights."""
+    layers = {name: mask for name, mask in weights.masks.items()} or {
+        name: value != 0 for name, value in weights.tensors.items() if value.ndim in (2, 4)
+    }
+    maps = {name: analysis.kernel_map(mask).astype(np.uint16) for name, mask in layers.items()}
+    return maps, {name: int(mask[0, 0].numel()) for name, mask in layers.items()}
+
+
+def _attenuation(
+    predict: Predict, settings: RunSettings, recipe: Recipe, cells: CellSet, device: torch.device
+) -> dict[str, Any]:
+    from regrow.data.batches import eval_batches
+
+    chosen, spec = recipe.analysis.attenuation, data.spec(settings.data.name)
+    images, labels = cells.images("clean", 0)[: chosen.images], cells.labels()[: chosen.images]
+    low, high = analysis.registered_radii(spec.image_size)
+    batches = eval_batches(images, spec, batch=recipe.evaluation.batch, device=device, channels_last=False)
+    return analysis.radius_accuracy(predict, batches, labels, low=chosen.low or low, high=chosen.high or high)
+
+
+def _reliance(
+    predict: Predict, settings: RunSettings, cells: CellSet, batch: int, device: torch.device
+) -> dict[str, Any] | None:
+    """On `cues`: which cue the answers follow where the two conflict, and the accuracy with each alone."""
+    if settings.data.name != "cues":
+        return None
+    n = len(cells.labels())
+    accuracy: dict[str, Any] = {}
+    for split in ("conflict", "low_only", "high_only"):
+        images = data.load("cues", split, options=settings.data.options, n=n)
+        record = evaluate_cell(predict, images.images, images.labels, images.spec, batch=batch, device=device)
+        if split == "conflict":
+            accuracy |= data.reliance(record.prediction.astype(np.int64), images)
+        else:
+            accuracy[split] = record.accuracy
+    return accuracy
+
+
+def run_accuracy(run: Path, dataset: str) -> dict[tuple[str, int], tuple[float, int]]:
+    """Accuracy and number of images of every record of a run."""
+    scores = {}
+    for path in sorted((run / "records").glob(f"{dataset}.*.npz")):
+        corruption, severity = path.name.removeprefix(f"{dataset}.").removesuffix(".npz").rsplit(".", 1)
+        record, _ = load_record(path)
+        scores[corruption, int(severity)] = (record.accuracy, len(record.correct))
+    return scores

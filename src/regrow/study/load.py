@@ -1,0 +1,113 @@
+"""From the store to a StudyView: reads files, computes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from regrow import corruptions, data, files
+from regrow.errors import DataError
+from regrow.study.cells import CellSet, open_cells
+from regrow.study.execute import run_accuracy
+from regrow.study.plan import PlannedRun
+from regrow.study.recipe import Recipe
+from regrow.study.store import Store, get_state
+from regrow.study.view import CellScore, RunView, StudyView
+
+EXAMPLES = 1
+
+
+def load_study(folder: Path) -> StudyView:
+    """Read everything a report shows of a study, finished or not.
+
+    Raises:
+        InputError: no study in the folder.
+        DataError: a file of it is damaged.
+    """
+    store = Store(folder)
+    content, recipe = store.load(), store.recipe()
+    spec = data.spec(recipe.data.name)
+    runs = [_run(store.run(planned.name), planned) for planned in store.planned()]
+    runs.sort(key=lambda run: run.method != "dense")
+    names = recipe.evaluation.corruptions or corruptions.names()
+    families = {name: corruptions.get(name).family for name in names}
+    try:
+        cells: CellSet | None = open_cells(store.cells, recipe.data.name)
+    except DataError:
+        cells = None
+    return StudyView(
+        folder=folder,
+        name=recipe.name,
+        title=recipe.title or f"{recipe.model.name} on {recipe.data.name}",
+        tier=recipe.tier,
+        recipe=content["recipe"],
+        precision={**content["precision"], "probe": content["probe"]},
+        environment=files.read_json(folder / "environment.json"),
+        data={
+            "name": recipe.data.name,
+            "image_size": spec.image_size,
+            "n_train": recipe.data.train_images or spec.splits["train"],
+            "n_test": recipe.data.test_images or spec.splits["test"],
+            "classes": list(spec.classes),
+            "note": spec.note,
+        },
+        runs=runs,
+        corruptions=list(names),
+        severities=list(recipe.evaluation.severities),
+        families=families,
+        common=[name for name in names if name in corruptions.common_names()],
+        examples=_examples(cells, recipe) if cells else {},
+        notes=cells.notes if cells else [],
+        started=sum(run.attempts for run in runs),
+    )
+
+
+def _run(folder: Path, planned: PlannedRun) -> RunView:
+    state = get_state(folder)
+    kernels, sizes = _kernels(folder / "analysis")
+    dataset = planned.settings.data.name
+    scores = run_accuracy(folder, dataset) if (folder / "records").exists() else {}
+    return RunView(
+        name=planned.name,
+        method=planned.label,
+        sparsity=planned.settings.sparsity,
+        seed=planned.settings.seeds.init if "init" in planned.axes else _seed(planned),
+        axes=dict(planned.axes),
+        state=state["state"],
+        reason=state["reason"],
+        attempts=state["attempts"],
+        settings=planned.settings.model_dump(mode="json"),
+        plan=_json(folder / "plan.json") or {},
+        result=_json(folder / "result.json"),
+        metrics=files.read_lines(folder / "metrics.jsonl"),
+        history=files.read_lines(folder / "history.jsonl"),
+        scores={cell: CellScore(accuracy, n) for cell, (accuracy, n) in scores.items()},
+        attenuation=_json(folder / "analysis" / "attenuation.json"),
+        kernels=kernels,
+        kernel_sizes=sizes,
+        reliance=_json(folder / "analysis" / "reliance.json"),
+    )
+
+
+def _seed(planned: PlannedRun) -> int:
+    return int(planned.name.rsplit("-seed", 1)[1])
+
+
+def _json(path: Path) -> Any:
+    return files.read_json(path) if path.exists() else None
+
+
+def _kernels(folder: Path) -> tuple[dict[str, npt.NDArray[np.integer[Any]]], dict[str, int]]:
+    path = folder / "kernels.npz"
+    if not path.exists():
+        return {}, {}
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}, files.read_json(folder / "kernel_sizes.json")
+
+
+def _examples(cells: CellSet, recipe: Recipe) -> dict[tuple[str, int], npt.NDArray[np.uint8]]:
+    wanted = [("clean", 0)] + [c for c in cells.digests if c[1] in recipe.evaluation.severities]
+    return {cell: np.array(cells.images(*cell)[:EXAMPLES]) for cell in wanted if cells.path(*cell).exists()}

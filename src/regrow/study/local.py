@@ -1,0 +1,117 @@
+"""The local engine: one subprocess a run, N side by side; a crash of one run is a crash of that run alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regrow.study.store import get_state, set_state
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of a run.
+
+    Attributes:
+        run: its name.
+        kind: ``started``, ``progress``, ``done`` or ``failed``.
+        progress: fields of a Progress (with kind ``progress``).
+        reason: why it failed.
+    """
+
+    run: str
+    kind: str
+    progress: dict[str, Any]
+    reason: str = ""
+
+
+def default_jobs() -> int:
+    """Runs side by side: one an accelerator, else one a processor core that this process may use."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.device_count()
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def execute_all(
+    runs: Sequence[Path], *, jobs: int, data_root: Path | None, on_event: Callable[[Event], None]
+) -> list[str]:
+    """Execute runs, ``jobs`` at a time, in order.
+
+    Args:
+        runs: folders of the runs.
+        jobs: processes side by side.
+        data_root: passed on to the runs.
+        on_event: called in this thread for every piece of news.
+
+    Returns:
+        Names of the runs that failed.
+    """
+    waiting, failed = list(runs), []
+    news: queue.Queue[Event] = queue.Queue()
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                run = waiting.pop(0)
+                on_event(Event(run.name, "started", {}))
+                running[run.name] = _start(run, data_root, news)
+            event = news.get()
+            if event.kind in ("done", "failed"):
+                running.pop(event.run).wait()
+            if event.kind == "failed":
+                failed.append(event.run)
+            on_event(event)
+    finally:
+        for process in running.values():  # only after an interruption: a run goes on from its checkpoint next time
+            process.kill()
+            process.wait()
+    return failed
+
+
+def _start(run: Path, data_root: Path | None, news: queue.Queue[Event]) -> subprocess.Popen[bytes]:
+    # one thread each: N runs side by side share the cores, and bits depend on the number of threads
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "regrow.study.worker", str(run), *([str(data_root)] if data_root else [])]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    threading.Thread(target=_follow, args=(run, process, news), daemon=True).start()
+    return process
+
+
+def _follow(run: Path, process: subprocess.Popen[bytes], news: queue.Queue[Event]) -> None:
+    errors: list[bytes] = []
+    assert process.stderr is not None
+    assert process.stdout is not None
+    reader = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
+    reader.start()
+    for line in process.stdout:
+        try:
+            news.put(Event(run.name, "progress", json.loads(line)))
+        except ValueError:  # a library printed something
+            errors.append(line)
+    code = process.wait()
+    reader.join()
+    log = b"".join(errors)
+    if log:
+        (run / "log.txt").write_bytes(log)
+    if code == 0:
+        news.put(Event(run.name, "done", {}))
+        return
+    reason = get_state(run)["reason"]
+    if not reason:
+        last = log.decode(errors="replace").strip().splitlines()[-1:] or [""]
+        how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        reason = f"{how}. {last[0]}".strip()
+        set_state(run, "failed", reason)
+    news.put(Event(run.name, "failed", {}, reason))

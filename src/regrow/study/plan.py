@@ -1,0 +1,127 @@
+"""From a recipe to its runs: names, settings, topology updates, costs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from regrow.errors import InputError
+from regrow.study.recipe import Recipe, parse
+from regrow.training.settings import Precision, RunSettings, SeedSettings
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study.
+
+    Attributes:
+        name: folder name.
+        label: the method's label in tables.
+        settings: everything that changes its bits.
+        axes: values of the recipe's further axes.
+    """
+
+    name: str
+    label: str
+    settings: RunSettings
+    axes: Mapping[str, Any]
+
+
+def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
+    """All runs of a recipe, in the order in which they are started: by seed, then as the methods are listed.
+
+    A method whose sparsity has no meaning (``dense``) makes one run a seed, not one a sparsity.
+
+    Raises:
+        InputError: an axis names an unknown key or an impossible value.
+    """
+    runs: list[PlannedRun] = []
+    combos = [dict(zip(recipe.axes, values, strict=True)) for values in itertools.product(*recipe.axes.values())]
+    for seed, axes in itertools.product(recipe.seeds, combos):
+        base = with_axes(recipe, axes) if axes else recipe
+        for method in base.methods:
+            for sparsity in [0.0] if method.name == "dense" else base.sparsity:
+                label = method.label or method.name
+                suffix = "".join(f"-{key.rsplit('.', 1)[-1]}={value}" for key, value in axes.items())
+                fixed = base.fixed_seeds.model_dump()
+                settings = RunSettings(
+                    data=base.data,
+                    model=base.model,
+                    method=method,
+                    sparsity=sparsity,
+                    seeds=SeedSettings(**{k: seed if v is None else v for k, v in fixed.items()}),
+                    training=base.training,
+                    precision=precision,
+                )
+                runs.append(PlannedRun(f"{label}-s{sparsity:g}{suffix}-seed{seed}", label, settings, axes))
+    if len({run.name for run in runs}) < len(runs):
+        raise InputError("two runs of the recipe have the same name.", "give the methods different labels.")
+    return runs
+
+
+def with_axes(recipe: Recipe, axes: Mapping[str, Any]) -> Recipe:
+    """The recipe with dotted keys replaced."""
+    values = recipe.resolved()
+    for key, value in axes.items():
+        node: Any = values
+        *parents, last = key.split(".")
+        for part in parents:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise InputError(f"axis {key!r} is no key of a recipe.", "use a dotted key such as training.weight_decay.")
+        node[last] = value
+        if parents == ["sparse"]:  # methods took their parts from here when the recipe was read
+            for method in values["methods"]:
+                method[last] = value
+        if parents == ["training"] and last in ("steps", "epochs"):
+            node["epochs" if last == "steps" else "steps"] = None
+    values["axes"] = {}
+    return parse(values, f"{recipe.name} with {dict(axes)}")
+
+
+def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size: int) -> dict[str, Any]:
+    """What a run will do, without training: layers and densities, topology updates, FLOPs.
+
+    Args:
+        settings: the run.
+        n_images: training images.
+        n_classes: classes of the data set.
+        image_size: side of its images, pixels.
+
+    Returns:
+        The plan that RunView.plan describes, with ``flops`` per sample (2 per multiply-add).
+    """
+    from regrow import sparsity
+    from regrow.sparsity import cost
+    from regrow.training.loop import total_steps
+    from regrow.training.method import build_method
+    from regrow.training.network import build_network
+
+    network = build_network(settings.model, n_classes, image_size, seed=settings.seeds.init, precision=Precision())
+    steps = total_steps(settings.training, n_images)
+    method = build_method(settings.method, settings.sparsity)
+    plan = sparsity.plan(network, method, total_steps=steps, keep_dense=tuple(settings.method.keep_dense))
+    densities = {row["name"]: row["density"] for row in plan["layers"]}
+    flops = cost.flops(network, (3, image_size, image_size), densities)
+    return {
+        **plan,
+        "steps": steps,
+        "epochs": steps * settings.training.batch / n_images,
+        "flops": {
+            "forward_dense": flops["dense"],
+            "forward_sparse": flops["sparse"],
+            "training_ratio": _training_ratio(method, flops["dense"], flops["sparse"], plan["updates"] / steps),
+        },
+    }
+
+
+def _training_ratio(method: Any, dense: float, sparse: float, update_share: float) -> float:
+    """Training FLOPs against dense training (Evci et al. 2020, arXiv:1911.11134, appendix H).
+
+    A step costs three sparse passes; a step with an update that grows by gradient needs the weight gradient dense.
+    """
+    needs_gradient = bool(getattr(method.grow, "needs_gradient", False))
+    extra = (dense - sparse) * update_share if needs_gradient else 0.0
+    return (3 * sparse + extra) / (3 * dense)

@@ -1,0 +1,249 @@
+"""Recipes: YAML files, read strictly and validated with the nearest name for every unknown key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from regrow import files
+from regrow.errors import InputError, UnknownNameError
+from regrow.training.settings import (
+    DataSettings,
+    MethodSettings,
+    ModelSettings,
+    Settings,
+    SparseSettings,
+    TrainingSettings,
+)
+
+SCHEMA = 1
+
+
+class EvaluationSettings(Settings):
+    """Which cells every run is tested on."""
+
+    corruptions: list[str] = Field(default_factory=list, description="names; empty = all that are registered")
+    severities: list[int] = Field(default=[1, 2, 3, 4, 5])
+    seed: int = Field(default=0, ge=0, description="seed of the corruptions' draws; the same cells for all runs")
+    batch: int = Field(default=250, ge=1)
+
+    @field_validator("severities")
+    @classmethod
+    def _in_range(cls, values: list[int]) -> list[int]:
+        for value in values:
+            if not 1 <= value <= 5:
+                raise ValueError(f"severity must be in 1 to 5, got {value}")
+        return sorted(set(values))
+
+
+class AttenuationSettings(Settings):
+    """Radius-accuracy curves; empty lists take the radii registered for the image size."""
+
+    low: list[float] = Field(default_factory=list, description="keep frequencies below these radii, cycles per image")
+    high: list[float] = Field(default_factory=list, description="keep frequencies from these radii on")
+    images: int | None = Field(default=None, ge=1, description="first n test images; null = those of the cells")
+
+
+class AnalysisSettings(Settings):
+    """Which analyses follow the evaluation."""
+
+    attenuation: AttenuationSettings = AttenuationSettings()
+
+
+class FixedSeeds(Settings):
+    """Streams that do not follow the run's seed but are the same in all runs."""
+
+    init: int | None = Field(default=None, ge=0)
+    mask: int | None = Field(default=None, ge=0)
+    data: int | None = Field(default=None, ge=0)
+    growth: int | None = Field(default=None, ge=0)
+
+
+class Recipe(Settings):
+    """A study: what is trained, how, on what it is tested. Methods, sparsities, seeds and axes multiply."""
+
+    schema_version: int = Field(default=SCHEMA, alias="schema", ge=1, le=SCHEMA)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the default output folder")
+    title: str = ""
+    tier: str = Field(default="T0", pattern=r"^T(0|0c|1|2|3)$", description="how much a run of this length may say")
+    data: DataSettings
+    model: ModelSettings
+    methods: list[MethodSettings] = Field(min_length=1)
+    sparsity: list[float] = Field(default=[0.5], min_length=1)
+    seeds: list[int] = Field(default=[0], min_length=1)
+    fixed_seeds: FixedSeeds = FixedSeeds()
+    sparse: SparseSettings = Field(default=SparseSettings(), description="parts shared by all methods of the list")
+    training: TrainingSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted key -> values; multiplies the runs")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_methods(cls, values: Any) -> Any:
+        """A method may be a bare name; parts that it does not set come from ``sparse``."""
+        if not isinstance(values, dict) or not isinstance(values.get("methods"), list):
+            return values
+        shared = values.get("sparse") or {}
+        entries = [{"name": m} if isinstance(m, str) else m for m in values["methods"]]
+        if isinstance(shared, dict):
+            entries = [{**shared, **m} if isinstance(m, dict) else m for m in entries]
+        return {**values, "methods": entries}
+
+    @field_validator("sparsity")
+    @classmethod
+    def _sparsities(cls, values: list[float]) -> list[float]:
+        for value in values:
+            if not 0 <= value < 1:
+                hint = f"; did you mean {value / 100:g}?" if 1 <= value < 100 and value != 1 else ""
+                raise ValueError(f"sparsity must be in [0, 1), got {value:g}{hint}")
+        return values
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, values: list[int]) -> list[int]:
+        if min(values) < 0 or len(set(values)) < len(values):
+            raise ValueError("seeds must be different and not negative")
+        return values
+
+    @model_validator(mode="after")
+    def _labels(self) -> Self:
+        labels = [m.label or m.name for m in self.methods]
+        if len(set(labels)) < len(labels):
+            raise ValueError("two methods have the same name; give one a label")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default filled in, as JSON values."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the resolved recipe."""
+        return files.value_digest(self.resolved())
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without surprises: no duplicate keys, no aliases, no yes/no/on/off as booleans."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_StrictLoader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    "tag:yaml.org,2002:bool", __import__("re").compile("^(true|false)$"), list("tf")
+)
+
+
+def names() -> list[str]:
+    """Names of the recipes that ship with the package, e.g. ``quick/cues``."""
+    root = resources.files("regrow.recipes")
+    found = []
+    for folder in root.iterdir():
+        if folder.is_dir():
+            found += [f"{folder.name}/{f.name[:-5]}" for f in folder.iterdir() if f.name.endswith(".yaml")]
+    return sorted(found)
+
+
+def read_text(recipe: str) -> tuple[str, str]:
+    """Text of a recipe given as a path or a packaged name, and where it was found.
+
+    Raises:
+        UnknownNameError: neither a file nor a packaged recipe.
+    """
+    path = Path(recipe)
+    if path.is_file():
+        try:
+            return path.read_text(), str(path)
+        except UnicodeDecodeError:
+            raise InputError(f"recipe {path} is not text.", "give a YAML file.") from None
+    if recipe.removesuffix(".yaml") in names():
+        name = recipe.removesuffix(".yaml")
+        return resources.files("regrow.recipes").joinpath(*f"{name}.yaml".split("/")).read_text(), name
+    raise UnknownNameError("recipe", recipe, names(), "give the path of a YAML file, or a name of `regrow list recipes`.")
+
+
+def load(recipe: str) -> Recipe:
+    """Read and validate a recipe.
+
+    Raises:
+        InputError: not YAML, an unknown key (names the nearest), an impossible value.
+    """
+    text, where = read_text(recipe)
+    try:
+        values = yaml.load(text, _StrictLoader)  # noqa: S506 (a SafeLoader, made stricter)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise InputError(f"recipe {where}{line}: {getattr(error, 'problem', error)}.", "correct the YAML.") from None
+    return parse(values, where)
+
+
+def parse(values: object, where: str) -> Recipe:
+    """Validate a recipe's values; ``where`` names it in messages."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"recipe {where} is not a mapping of keys.", "start from `regrow list recipes`.")
+    try:
+        return Recipe.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"recipe {where}: {explain(first, Recipe)}", "correct the recipe.") from None
+
+
+def explain(error: Any, model: type[BaseModel]) -> str:
+    """One sentence for a pydantic error: the dotted key, what is wrong, the nearest known key."""
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path) or "recipe"
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(model, path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" Known here: {', '.join(sorted(known))}."
+        return f"unknown key {key!r}.{hint}"
+    if error["type"] == "missing":
+        return f"key {key!r} is missing."
+    message = error["msg"].removeprefix("Value error, ")
+    given = error.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float) and repr(given) not in message else ""
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}."
+
+
+def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Keys that a nested model knows at a dotted path."""
+    current: Any = model
+    for part in path:
+        if part.isdigit():
+            continue
+        fields = {(f.alias or name): f for name, f in current.model_fields.items()}
+        if part not in fields:
+            return []
+        annotation = fields[part].annotation
+        inner = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type)]
+        models = [t for t in [annotation, *inner] if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not models:
+            return []
+        current = models[0]
+    return [f.alias or name for name, f in current.model_fields.items()]

@@ -1,0 +1,175 @@
+"""A study from recipe to records: plan, make the cells, execute the runs, say what is left."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from regrow import files
+from regrow.errors import RunFailedError
+from regrow.study.local import Event, default_jobs, execute_all
+from regrow.study.plan import PlannedRun, describe, expand
+from regrow.study.recipe import Recipe
+from regrow.study.store import Store, get_state
+from regrow.training.settings import Precision
+
+
+class Console(Protocol):
+    """How a study tells what it does."""
+
+    def say(self, text: str) -> None:
+        """One line of news."""
+
+    def stage(self, text: str, done: int, total: int) -> None:
+        """Progress of a stage before the runs."""
+
+    def event(self, event: Event) -> None:
+        """News of a run."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will do.
+
+    Attributes:
+        recipe: the recipe.
+        precision: its arithmetic.
+        probe: how the arithmetic was chosen.
+        runs: all runs.
+        details: run name -> layers, updates, FLOPs ... (:func:`regrow.study.plan.describe`).
+        step_s: seconds of a training step by the probe.
+        estimate_s: estimated seconds of all training with ``jobs`` side by side; evaluation and start-up not counted.
+        jobs: runs side by side.
+    """
+
+    recipe: Recipe
+    precision: Precision
+    probe: dict[str, Any]
+    runs: list[PlannedRun]
+    details: dict[str, dict[str, Any]]
+    step_s: float
+    estimate_s: float
+    jobs: int
+
+
+def plan_study(recipe: Recipe, *, jobs: int | None = None, data_root: Path | None = None) -> Plan:
+    """Plan a study: check that its data are there, time its arithmetic, describe every run. Writes nothing.
+
+    Raises:
+        InputError: names, values or data that cannot be used.
+    """
+    from regrow import data
+    from regrow.study.cells import wanted_corruptions
+    from regrow.training.probe import choose_precision
+
+    wanted_corruptions(recipe)
+    data.fetch(recipe.data.name, root=data_root)
+    spec = data.spec(recipe.data.name)
+    n_classes, side = len(spec.classes), spec.image_size
+    n_images = recipe.data.train_images or spec.splits["train"]
+    runs = expand(recipe, Precision())
+    details: dict[str, dict[str, Any]] = {}
+    for run in runs:  # before the probe: impossible settings must be refused at once
+        details[run.name] = describe(run.settings, n_images=n_images, n_classes=n_classes, image_size=side)
+    with _one_thread_on_cpu():
+        precision, probe = choose_precision(recipe.model, recipe.training, n_classes=n_classes, image_size=side)
+    runs = expand(recipe, precision)
+    name = precision.dtype + (" channels_last" if precision.channels_last else "")
+    step_s, jobs = probe["step_s"][name], jobs or default_jobs()
+    total = sum(detail["steps"] for detail in details.values()) * step_s
+    return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs)
+
+
+@contextlib.contextmanager
+def _one_thread_on_cpu() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # as every run has it
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_study(
+    recipe: Recipe,
+    folder: Path,
+    console: Console,
+    *,
+    jobs: int | None = None,
+    data_root: Path | None = None,
+    after: Callable[[Store], None] = lambda store: None,
+) -> Store:
+    """Run what is left of a study; the same call goes on after any interruption.
+
+    Args:
+        recipe: what to do; must be the one that made ``folder``, if it holds a study.
+        folder: STUDY.
+        console: where news go.
+        jobs: runs side by side; None = one an accelerator or processor core.
+        data_root: where data sets lie; None = the usual places.
+        after: called when no run is left (also when some failed), e.g. to write the report.
+
+    Raises:
+        BusyError: another process works on the folder.
+        RunFailedError: some runs failed; says which and how to go on.
+    """
+    from regrow.study.cells import make_cells
+    from regrow.study.environment import describe_environment
+
+    store = Store(folder)
+    if store.exists():
+        store.require_recipe(recipe)
+    with files.owned(folder, "study"):
+        if not store.exists():
+            console.say("Planning: checking data, timing fp32 and bf16 ...")
+            plan = plan_study(recipe, jobs=jobs, data_root=data_root)
+            jobs = plan.jobs
+            store.create(recipe, plan.precision, plan.probe, describe_environment())
+            console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
+            for line in plan_lines(plan):
+                console.say(line)
+        make_cells(recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total))
+        planned = store.planned()
+        left = [store.run(run.name) for run in planned if get_state(store.run(run.name))["state"] != "done"]
+        if len(left) < len(planned):
+            console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
+        failed = execute_all(left, jobs=jobs or default_jobs(), data_root=data_root, on_event=console.event)
+        after(store)
+    if failed:
+        reasons = "; ".join(f"{name}: {get_state(store.run(name))['reason']}" for name in failed)
+        raise RunFailedError(
+            f"{len(failed)} of {len(planned)} runs failed ({reasons}).",
+            "the same command tries them again and leaves the others as they are.",
+        )
+    return store
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """A plan as lines of text: runs, lengths, topology updates, layers that stay dense, time."""
+    first = next(iter(plan.details.values()))
+    lines = [
+        f"{len(plan.runs)} runs of {first['steps']} steps ({first['epochs']:.3g} epochs), {plan.jobs} side by side; "
+        f"training takes about {plan.estimate_s / 60:.1f} min here ({plan.step_s * 1000:.0f} ms a step)."
+    ]
+    seen: set[tuple[str, float]] = set()
+    for run in plan.runs:
+        key = (run.label, run.settings.sparsity)
+        if key in seen:
+            continue
+        seen.add(key)
+        detail = plan.details[run.name]
+        dense = [row["name"] for row in detail["layers"] if row["kept_dense"]]
+        text = f"  {run.label} at sparsity {run.settings.sparsity:g}: density {detail['density']:.4f}"
+        if detail["updates"]:
+            text += f", {detail['updates']} topology updates, {detail['interval']} steps apart"
+        if dense and detail["density"] < 1:
+            text += f"; {len(dense)} of {len(detail['layers'])} layers stay dense: {', '.join(dense)}"
+        text += f"; FLOPs forward {detail['flops']['forward_sparse'] / detail['flops']['forward_dense']:.2f} x,"
+        lines.append(f"{text} training {detail['flops']['training_ratio']:.2f} x dense")
+    return lines

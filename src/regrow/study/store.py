@@ -1,0 +1,161 @@
+"""The run store: where everything of a study lies, and what state its runs are in."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from regrow import files
+from regrow.errors import DataError, InputError
+from regrow.study.plan import PlannedRun, expand
+from regrow.study.recipe import Recipe, parse
+from regrow.training.settings import Precision
+
+SCHEMA = 1
+STATES = ("planned", "running", "done", "failed")
+
+
+class Store:
+    """A study's folder.
+
+    Args:
+        folder: STUDY; need not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def study_file(self) -> Path:
+        """The resolved recipe, the precision and the list of runs."""
+        return self.folder / "study.yaml"
+
+    @property
+    def cells(self) -> Path:
+        """Folder of the test images, clean and corrupted."""
+        return self.folder / "cells"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.folder / "report.html"
+
+    def run(self, name: str) -> Path:
+        """Folder of one run."""
+        return self.folder / "runs" / name
+
+    def exists(self) -> bool:
+        """Whether a study was planned here."""
+        return self.study_file.exists()
+
+    def create(self, recipe: Recipe, precision: Precision, probe: Mapping[str, Any], environment: object) -> None:
+        """Write the plan of a new study; nothing else may precede its first run.
+
+        Raises:
+            InputError: the folder holds something else.
+        """
+        if self.folder.exists() and any(p.name not in {".lock"} for p in self.folder.iterdir()):
+            raise InputError(
+                f"{self.folder} is not empty and holds no study.", "choose another --out, or empty the folder."
+            )
+        runs = expand(recipe, precision)
+        files.write_json(self.folder / "environment.json", environment)
+        for run in runs:
+            files.write_json(
+                self.run(run.name) / "run.json",
+                {
+                    "schema": SCHEMA,
+                    "name": run.name,
+                    "label": run.label,
+                    "axes": dict(run.axes),
+                    "settings": run.settings.model_dump(mode="json"),
+                    "fingerprint": files.value_digest(run.settings.identity()),
+                },
+            )
+            set_state(self.run(run.name), "planned")
+        content = {
+            "schema": SCHEMA,
+            "recipe": recipe.resolved(),
+            "recipe_digest": recipe.digest,
+            "precision": precision.model_dump(),
+            "probe": dict(probe),
+            "planned_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "runs": [run.name for run in runs],
+        }
+        files.write_text(self.study_file, yaml.safe_dump(content, sort_keys=False))
+
+    def load(self) -> dict[str, Any]:
+        """The content of ``study.yaml``.
+
+        Raises:
+            InputError: no study here.
+            DataError: the file is damaged or of a newer schema.
+        """
+        if not self.exists():
+            raise InputError(f"{self.folder} holds no study (no study.yaml).", "`regrow study RECIPE --out DIR`.")
+        try:
+            content = yaml.safe_load(self.study_file.read_text())
+            schema = content["schema"]
+        except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{self.study_file} is damaged ({type(error).__name__}).", "choose another --out and start again."
+            ) from None
+        if schema != SCHEMA:
+            raise DataError(f"{self.study_file} has schema {schema}, this regrow reads {SCHEMA}.", "upgrade regrow.")
+        loaded: dict[str, Any] = content
+        return loaded
+
+    def recipe(self) -> Recipe:
+        """The study's recipe."""
+        return parse(self.load()["recipe"], str(self.study_file))
+
+    def precision(self) -> Precision:
+        """The arithmetic that all runs of the study use."""
+        return Precision.model_validate(self.load()["precision"])
+
+    def planned(self) -> list[PlannedRun]:
+        """The runs of the study, in the order in which they are started."""
+        return expand(self.recipe(), self.precision())
+
+    def require_recipe(self, recipe: Recipe) -> None:
+        """Refuse to go on with a folder that another recipe made.
+
+        Raises:
+            InputError: the recipes differ; names the first difference.
+        """
+        stored = self.load()
+        if stored["recipe_digest"] != recipe.digest:
+            key, old, new = first_difference(stored["recipe"], recipe.resolved())
+            raise InputError(
+                f"{self.folder} holds a study of another recipe: {key} is {old!r} there and {new!r} in the recipe given.",
+                "choose another --out, or give the recipe that made the folder.",
+            )
+
+
+def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]:
+    """Dotted key and both values where two nested values first differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(n for n in new if n not in old)]:
+            if old.get(name) != new.get(name):
+                return first_difference(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    return key or "recipe", old, new
+
+
+def set_state(run: Path, state: str, reason: str = "") -> None:
+    """Record the state of a run atomically; ``running`` counts one more attempt."""
+    before = get_state(run)
+    attempts = before["attempts"] + (state == "running")
+    files.write_json(run / "state.json", {"state": state, "reason": reason, "attempts": attempts})
+
+
+def get_state(run: Path) -> dict[str, Any]:
+    """State, reason and number of attempts of a run."""
+    path = run / "state.json"
+    if not path.exists():
+        return {"state": "planned", "reason": "", "attempts": 0}
+    state: dict[str, Any] = files.read_json(path)
+    return state

@@ -1,0 +1,125 @@
+"""What a study holds, as plain values: the one thing that the report and the tables read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: A cell of the evaluation: corruption name and severity; the clean images are ``("clean", 0)``.
+Cell = tuple[str, int]
+CLEAN: Cell = ("clean", 0)
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """Top-1 accuracy of one run on one cell.
+
+    Attributes:
+        accuracy: share of correct answers, in [0, 1].
+        n: number of images.
+    """
+
+    accuracy: float
+    n: int
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run of a study, finished or not.
+
+    Attributes:
+        name: folder name, ``METHOD-sSPARSITY-seedK`` (with the values of further axes).
+        method: name of the method, e.g. ``"rigl"``.
+        sparsity: target share of inactive weights, in [0, 1); 0 for dense.
+        seed: the run's seed; runs of one seed share initial weights and data order.
+        axes: values of the recipe's further axes, by dotted key.
+        state: ``planned``, ``running``, ``done`` or ``failed``.
+        reason: why it failed, or empty.
+        attempts: how many times it was started.
+        settings: everything that changes its bits (``run.json``).
+        plan: layers (name, shape, n_weights, n_active, density, kept_dense), n_weights, n_active, density,
+            updates (planned topology updates) and interval (steps between them).
+        result: train_accuracy, steps, wall_s, images_per_s, updates, itop_rate, density,
+            flops (forward_dense, forward_sparse, training_ratio), peak_memory_bytes, n_parameters; None before the end.
+        metrics: rows step, loss, accuracy, lr, density, images_per_s.
+        history: rows step, update, layer, n_active, dropped, returned, fresh, drop_fraction, itop_rate.
+        scores: score of every evaluated cell.
+        attenuation: convention, n, and lists ``low`` and ``high`` of {radius, accuracy}: ``low`` keeps frequencies
+            below the radius (high ones attenuated), ``high`` those from the radius on.
+        kernels: layer name -> non-zero weights per kernel, integers of shape (out, in).
+        kernel_sizes: layer name -> weights in a full kernel (e.g. 9).
+        reliance: for the data set ``cues``: low, high (share of answers following that cue where they conflict),
+            other, low_only, high_only (accuracy with that cue alone), n; else None.
+    """
+
+    name: str
+    method: str
+    sparsity: float
+    seed: int
+    axes: Mapping[str, Any]
+    state: str
+    reason: str = ""
+    attempts: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] | None = None
+    metrics: Sequence[Mapping[str, Any]] = ()
+    history: Sequence[Mapping[str, Any]] = ()
+    scores: Mapping[Cell, CellScore] = field(default_factory=dict)
+    attenuation: Mapping[str, Any] | None = None
+    kernels: Mapping[str, npt.NDArray[np.integer[Any]]] = field(default_factory=dict)
+    kernel_sizes: Mapping[str, int] = field(default_factory=dict)
+    reliance: Mapping[str, Any] | None = None
+
+    @property
+    def arm(self) -> str:
+        """What is compared over seeds: method, sparsity and further axes, as one label."""
+        parts = [self.method if self.method == "dense" else f"{self.method} {self.sparsity:g}"]
+        parts += [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.axes.items()]
+        return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A whole study.
+
+    Attributes:
+        folder: where it lies.
+        name: the recipe's name.
+        title: one line that says what is compared.
+        tier: ``T0``, ``T0c``, ``T1`` ... (how much a run of this length may say).
+        recipe: the resolved recipe.
+        precision: dtype, channels_last, and the probe that chose them.
+        environment: versions, processor, device, threads.
+        data: name, image_size, n_train, n_test, classes, note (e.g. on the origin of the data).
+        runs: all planned runs, dense first.
+        corruptions: evaluated corruptions in the recipe's order.
+        severities: evaluated severities.
+        families: corruption -> noise, blur, weather or digital.
+        common: the evaluated corruptions that belong to the fifteen common types; the others are extras.
+        examples: cell -> a few of the images that were evaluated, uint8 (n, H, W, 3).
+        notes: sentences that a reader must know (codec of JPEG, substitute pictures, nearest scale ...).
+        started: number of runs ever started, failed and repeated ones counted.
+    """
+
+    folder: Path
+    name: str
+    title: str
+    tier: str
+    recipe: Mapping[str, Any]
+    precision: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    data: Mapping[str, Any]
+    runs: Sequence[RunView]
+    corruptions: Sequence[str]
+    severities: Sequence[int]
+    families: Mapping[str, str]
+    common: Sequence[str]
+    examples: Mapping[Cell, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    started: int = 0

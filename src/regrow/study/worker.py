@@ -1,0 +1,53 @@
+"""The process of one run: ``python -m regrow.study.worker RUN [DATA_ROOT]``.
+
+Progress goes to standard output as JSON lines. The process ends when its standard input closes, so that no run
+outlives the engine that started it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from regrow.errors import RegrowError
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(3)
+
+
+def main(arguments: list[str]) -> int:
+    """Execute a run; exit code 0 done, 1 or 2 failed (the reason is in its state and on standard error)."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    from regrow.study.execute import execute
+    from regrow.training.loop import Progress
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    last = [0.0, ""]
+
+    def report(progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.stage != last[1] or now - float(last[0]) > 0.3 or progress.done == progress.total:
+            last[:] = [now, progress.stage]
+            sys.stdout.write(json.dumps(dataclasses.asdict(progress)) + "\n")
+            sys.stdout.flush()
+
+    try:
+        execute(Path(arguments[0]), Path(arguments[1]) if len(arguments) > 1 else None, report)
+    except RegrowError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

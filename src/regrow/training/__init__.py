@@ -1,0 +1,1 @@
+"""Training: settings, schedules, one loop on Lightning Fabric, checkpoints with exact resume."""

@@ -1,0 +1,227 @@
+"""The training loop: one step after the other, resumable at any of them to the bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch.nn import functional as F
+
+from regrow import files, sparsity
+from regrow.data.batches import Batches, eval_batches
+from regrow.data.spec import ImageSet
+from regrow.errors import RegrowError
+from regrow.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from regrow.training.method import build_method
+from regrow.training.network import build_network, build_optimizer
+from regrow.training.schedules import learning_rate
+from regrow.training.settings import Precision, RunSettings, TrainingSettings
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for a progress bar."""
+
+    stage: str
+    done: int
+    total: int
+    loss: float = 0.0
+    accuracy: float = 0.0
+    density: float = 1.0
+    images_per_s: float = 0.0
+
+
+#: Called often; must return at once.
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Show nothing."""
+
+
+def make_fabric(precision: Precision) -> Fabric:
+    """Lightning Fabric on the accelerator that is there, one device, in the study's precision."""
+    return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if precision.dtype == "bf16" else "32-true")
+
+
+def total_steps(settings: TrainingSettings, n_images: int) -> int:
+    """Optimiser steps of a run on ``n_images`` (the last part of an epoch that fills no batch is left out)."""
+    if settings.steps is not None:
+        return settings.steps
+    return max(1, round((settings.epochs or 0) * max(1, n_images // settings.batch)))
+
+
+class Trainer:
+    """One training run in a folder.
+
+    Args:
+        settings: everything that changes its bits.
+        images: the training images.
+        folder: where checkpoint, metrics, history and weights go; an unfinished run there goes on.
+        report: called after every step.
+    """
+
+    def __init__(self, settings: RunSettings, images: ImageSet, folder: Path, report: Report = silent) -> None:
+        self.settings, self.images, self.folder, self.report = settings, images, folder, report
+        self.fingerprint = files.value_digest(settings.identity())
+        spec, train = images.spec, settings.training
+        self.fabric = make_fabric(settings.precision)
+        network = build_network(
+            settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
+        ).to(self.fabric.device)
+        optimizer = build_optimizer(network, train)
+        self.total = total_steps(train, len(images.labels))
+        self.sparsifier = sparsity.attach(
+            network,
+            optimizer,
+            build_method(settings.method, settings.sparsity),
+            total_steps=self.total,
+            mask_seed=settings.seeds.mask,
+            growth_seed=settings.seeds.growth,
+            keep_dense=tuple(settings.method.keep_dense),
+        )
+        self.network, self.optimizer = network, optimizer
+        self.model, self.stepper = self.fabric.setup(network, optimizer)
+        self.batches = Batches(
+            images.images,
+            images.labels,
+            train.batch,
+            spec,
+            flip=train.augment.flip,
+            crop=train.augment.crop,
+            seed=settings.seeds.data,
+            device=self.fabric.device,
+            channels_last=settings.precision.channels_last,
+        )
+        self.step, self.elapsed_s, self._written = 0, 0.0, 0
+        self._resume()
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.folder / "checkpoint.pt", self.fingerprint)
+        if state is not None:
+            self.network.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.sparsifier.load_state_dict(state["sparsifier"])
+            self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        for name in ("metrics.jsonl", "history.jsonl"):
+            rows = files.read_lines(self.folder / name)
+            files.keep_lines(self.folder / name, [row for row in rows if row["step"] <= self.step])
+        self._written = len(self.sparsifier.history)
+
+    def train(self) -> dict[str, Any]:
+        """Train to the end and write ``model.safetensors``.
+
+        Returns:
+            The run's result: steps, wall_s, images_per_s, updates, itop_rate, density, train_accuracy.
+
+        Raises:
+            RegrowError: the loss is no longer finite.
+        """
+        train, started = self.settings.training, time.monotonic()
+        saved = logged = started
+        before, window, correct, since = self.elapsed_s, torch.zeros(()), torch.zeros(()), self.step
+        window, correct = window.to(self.fabric.device), correct.to(self.fabric.device)
+        self.model.train()
+        while self.step < self.total:
+            loss, hits = self._one_step()
+            window += loss
+            correct += hits
+            self.step += 1
+            now = time.monotonic()
+            self.elapsed_s = before + now - started
+            if self.step % train.log_every == 0 or self.step == self.total:
+                steps = self.step - since
+                row = self._log(float(window) / steps, float(correct) / (steps * train.batch), steps, now - logged)
+                self.report(row)
+                window.zero_()
+                correct.zero_()
+                logged, since = now, self.step
+            if now - saved >= train.checkpoint_seconds and self.step < self.total:
+                self._checkpoint()
+                saved = now
+        self.sparsifier.finish()
+        result = self._result()
+        self._checkpoint()
+        meta = {"settings": self.settings.model_dump(mode="json"), "fingerprint": self.fingerprint}
+        save_weights(self.folder / "model.safetensors", self.network, self.sparsifier.masks, meta)
+        return result
+
+    def _one_step(self) -> tuple[torch.Tensor, torch.Tensor]:
+        train = self.settings.training
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.total, train)
+        inputs, labels = self.batches.batch(self.step)
+        logits = self.model(inputs)
+        loss = F.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
+        self.stepper.zero_grad()
+        self.fabric.backward(loss)
+        self.stepper.step()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def _log(self, loss: float, accuracy: float, steps: int, seconds: float) -> Progress:
+        if not math.isfinite(loss):
+            raise RegrowError(
+                f"training diverged: the loss is {loss} at step {self.step}.", "lower training.lr in the recipe."
+            )
+        speed = steps * self.settings.training.batch / max(seconds, 1e-9)
+        row = {
+            "step": self.step,
+            "loss": loss,
+            "accuracy": accuracy,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "density": self.sparsifier.density,
+            "images_per_s": speed,
+        }
+        files.append_lines(self.folder / "metrics.jsonl", [row])
+        self._write_history()
+        return Progress("train", self.step, self.total, loss, accuracy, self.sparsifier.density, speed)
+
+    def _write_history(self) -> None:
+        rows = self.sparsifier.history
+        files.append_lines(self.folder / "history.jsonl", rows[self._written :])
+        self._written = len(rows)
+
+    def _checkpoint(self) -> None:
+        self._write_history()
+        state = {
+            "fingerprint": self.fingerprint,
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "model": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sparsifier": self.sparsifier.state_dict(),
+        }
+        save_checkpoint(self.folder / "checkpoint.pt", state)
+
+    def _result(self) -> dict[str, Any]:
+        """Facts of a finished training; the training accuracy is that of the final weights on un-augmented images."""
+        self.model.eval()
+        hits = 0
+        with torch.inference_mode():
+            start = 0
+            for inputs in eval_batches(
+                self.images.images,
+                self.images.spec,
+                batch=max(256, self.settings.training.batch),
+                device=self.fabric.device,
+                channels_last=self.settings.precision.channels_last,
+            ):
+                predicted = self.model(inputs).argmax(1).cpu()
+                hits += int((predicted == torch.from_numpy(self.images.labels[start : start + len(inputs)])).sum())
+                start += len(inputs)
+        return {
+            "steps": self.total,
+            "wall_s": self.elapsed_s,
+            "images_per_s": self.total * self.settings.training.batch / max(self.elapsed_s, 1e-9),
+            "updates": self.sparsifier.update_count,
+            "itop_rate": self.sparsifier.itop_rate,
+            "density": self.sparsifier.density,
+            "train_accuracy": hits / len(self.images.labels),
+            "n_parameters": sum(p.numel() for p in self.network.parameters()),
+        }

@@ -1,0 +1,89 @@
+"""Choosing a study's arithmetic by timing it: bf16 autocast and channels-last, against plain fp32."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from regrow.training.loop import make_fabric
+from regrow.training.network import build_network, build_optimizer
+from regrow.training.settings import ModelSettings, Precision, TrainingSettings
+
+#: A faster arithmetic is taken only when it gains at least this much.
+WORTHWHILE = 1.15
+
+
+def choose_precision(
+    model: ModelSettings, training: TrainingSettings, *, n_classes: int, image_size: int, rounds: int = 3
+) -> tuple[Precision, dict[str, Any]]:
+    """Time training steps in every allowed arithmetic, side by side, and choose.
+
+    Args:
+        model: the network.
+        training: batch size, and which of precision and channels_last are pinned.
+        n_classes: outputs of the network.
+        image_size: side of its input, pixels.
+        rounds: timed rounds; in each, every candidate makes two steps in turn.
+
+    Returns:
+        The precision, and the probe: ``step_s`` (median seconds of a step by candidate), ``reason``, ``threads``.
+    """
+    dtypes = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
+    layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
+    candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]
+    timers = {c: _Stepper(model, training, c, n_classes, image_size) for c in candidates}
+    times: dict[Precision, list[float]] = {c: [] for c in candidates}
+    slow: set[Precision] = set()
+    for _ in range(rounds):
+        for candidate, timer in timers.items():
+            if candidate not in slow:
+                times[candidate].append(timer.seconds(steps=2))
+        best = min(min(values) for values in times.values())
+        slow |= {c for c, values in times.items() if min(values) > 3 * best}  # emulated bf16: do not wait for it again
+    step_s = {c: statistics.median(values) for c, values in times.items()}
+    chosen, reason = candidates[0], "pinned by the recipe" if len(candidates) == 1 else ""
+    if not reason:
+        fastest = min(step_s, key=step_s.__getitem__)
+        gain = step_s[candidates[0]] / step_s[fastest]
+        chosen = fastest if gain >= WORTHWHILE else candidates[0]
+        reason = f"{_name(fastest)} is {gain:.2f} x as fast as {_name(candidates[0])}; taken from {WORTHWHILE} x on"
+    probe = {
+        "step_s": {_name(c): round(s, 6) for c, s in step_s.items()},
+        "reason": reason,
+        "threads": torch.get_num_threads(),
+    }
+    return chosen, probe
+
+
+def _name(precision: Precision) -> str:
+    return precision.dtype + (" channels_last" if precision.channels_last else "")
+
+
+class _Stepper:
+    def __init__(
+        self, model: ModelSettings, training: TrainingSettings, precision: Precision, n_classes: int, image_size: int
+    ) -> None:
+        self.fabric = make_fabric(precision)
+        network = build_network(model, n_classes, image_size, seed=0, precision=precision).to(self.fabric.device)
+        self.model, self.optimizer = self.fabric.setup(network, build_optimizer(network, training))
+        inputs = torch.zeros(training.batch, 3, image_size, image_size)
+        layout = torch.channels_last if precision.channels_last else torch.contiguous_format
+        self.inputs = inputs.to(self.fabric.device).contiguous(memory_format=layout)
+        self.labels = torch.arange(training.batch, device=self.fabric.device) % n_classes
+        self.seconds(steps=1)  # warm-up: kernels are chosen and memory is taken here
+
+    def seconds(self, steps: int) -> float:
+        """Mean wall seconds of a training step."""
+        start = time.perf_counter()
+        loss = torch.zeros(())
+        for _ in range(steps):
+            loss = F.cross_entropy(self.model(self.inputs), self.labels)
+            self.optimizer.zero_grad()
+            self.fabric.backward(loss)
+            self.optimizer.step()
+        float(loss)  # waits for the device
+        return (time.perf_counter() - start) / steps

@@ -1,0 +1,129 @@
+"""What a run is made of, as validated values: the one place where defaults live."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are errors, values never change, infinities are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataSettings(Settings):
+    """Which images are trained on and tested on."""
+
+    name: str = Field(description="data set, see `regrow list data`")
+    train_images: int | None = Field(default=None, ge=2, description="size of the training subset; null = all")
+    test_images: int | None = Field(default=None, ge=1, description="the first n test images; null = all")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of a generated data set")
+
+
+class ModelSettings(Settings):
+    """Which network is trained."""
+
+    name: str = Field(description="network, see `regrow list models`")
+    width: int | None = Field(default=None, ge=1, description="channels of the first stage; null = the usual")
+    options: dict[str, Any] = Field(default_factory=dict, description="further arguments of the network")
+
+
+class SparseSettings(Settings):
+    """How a network is sparse: the parts of a method that a recipe may set. Null = the method's own."""
+
+    allocation: Literal["erk", "uniform"] = "erk"
+    keep_dense: list[str] = Field(default_factory=list, description="name patterns of layers that stay dense")
+    drop: Literal["magnitude", "set_signs"] | None = None
+    grow: Literal["random", "gradient"] | None = None
+    drop_fraction: Fraction = 0.3
+    drop_schedule: Literal["cosine", "constant"] = "cosine"
+    updates: int | None = Field(default=48, ge=1, description="topology updates up to `stop`; null when interval is set")
+    interval: int | None = Field(default=None, ge=1, description="steps between updates; overrides `updates`")
+    stop: Fraction = Field(default=0.75, description="share of training after which masks stay")
+    regrow_dropped: bool = Field(default=True, description="may a weight dropped in an update be grown in it?")
+    returned: Literal["keep", "reset"] = Field(default="keep", description="value of a weight dropped and grown at once")
+
+
+class MethodSettings(SparseSettings):
+    """One entry of a recipe's list of methods: a name, and parts that differ from the recipe's ``sparse``."""
+
+    name: str = Field(description="method, see `regrow list methods`")
+    label: str | None = Field(default=None, pattern=r"^[a-z0-9_.+]+$", description="name in tables; null = name")
+
+
+class SeedSettings(Settings):
+    """Seeds of the four independent streams of a run."""
+
+    init: int = Field(ge=0, description="initial weights")
+    mask: int = Field(ge=0, description="initial masks")
+    data: int = Field(ge=0, description="order and augmentation of the training images")
+    growth: int = Field(ge=0, description="random growth")
+
+
+class AugmentSettings(Settings):
+    """Augmentation of training images, as tensors on the device."""
+
+    flip: bool = True
+    crop: int = Field(default=0, ge=0, description="pixels of padding before a random crop to the old size; 0 = none")
+
+
+class TrainingSettings(Settings):
+    """The optimisation."""
+
+    steps: int | None = Field(default=None, ge=1, description="optimiser steps; or give epochs")
+    epochs: float | None = Field(default=None, gt=0, description="passes over the training images; or give steps")
+    batch: int = Field(default=128, ge=1)
+    optimizer: Literal["sgd"] = "sgd"
+    lr: float = Field(default=0.1, gt=0)
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+    weight_decay: float = Field(default=5e-4, ge=0)
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    milestones: list[Fraction] = Field(default=[0.5, 0.75], description="step schedule: shares of training")
+    gamma: float = Field(default=0.1, gt=0, le=1, description="step schedule: factor at each milestone")
+    warmup: Fraction = Field(default=0.0, description="share of training with linearly rising learning rate")
+    label_smoothing: Fraction = 0.0
+    augment: AugmentSettings = AugmentSettings()
+    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="auto = timed when planned")
+    channels_last: Literal["auto", "yes", "no"] = Field(default="auto", description="auto = timed when planned")
+    checkpoint_seconds: float = Field(default=30.0, gt=0, description="longest time between two checkpoints")
+    log_every: int = Field(default=50, ge=1, description="steps between two lines of metrics.jsonl")
+
+    @model_validator(mode="after")
+    def _length_and_optimiser(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum > 0")
+        return self
+
+
+class Precision(Settings):
+    """The arithmetic of a study: chosen once, stored, used by all its runs."""
+
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = False
+
+
+class RunSettings(Settings):
+    """Everything that changes the bits of one run."""
+
+    data: DataSettings
+    model: ModelSettings
+    method: MethodSettings
+    sparsity: float = Field(ge=0, lt=1)
+    seeds: SeedSettings
+    training: TrainingSettings
+    precision: Precision
+
+    def identity(self) -> dict[str, Any]:
+        """The settings without what leaves the bits alone (logging, checkpoint times, labels)."""
+        values = self.model_dump(mode="json")
+        for key in ("checkpoint_seconds", "log_every", "precision", "channels_last"):
+            del values["training"][key]
+        del values["method"]["label"]
+        return values
