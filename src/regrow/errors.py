@@ -1,11 +1,11 @@
 """The errors that a user sees: one line that says what was given, what is allowed, and what to do next.
 
-    RegrowError                 the work failed (exit code 1)
-    ├── InputError              what was given is wrong (exit code 2)
-    │   ├── UnknownNameError    no such method, corruption, model ... (names the nearest)
-    │   ├── DataError           a data file is missing, cut short or altered
-    │   └── BusyError           another process owns the folder
-    └── RunFailedError          some runs of a study failed; the others are kept
+RegrowError                 the work failed (exit code 1)
+├── InputError              what was given is wrong (exit code 2)
+│   ├── UnknownNameError    no such method, corruption, model ... (names the nearest)
+│   ├── DataError           a data file is missing, cut short or altered
+│   └── BusyError           another process owns the folder
+└── RunFailedError          some runs of a study failed; the others are kept
 """
 
 from __future__ import annotations

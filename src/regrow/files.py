@@ -230,7 +230,8 @@ class _Unpickler(pickle._Unpickler):
     """The unpickler written in Python: its opcodes can be restricted, and a wild memo index costs no memory."""
 
     dispatch: ClassVar[dict[int, Any]] = {
-        getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _PICKLE_OPCODES.split()
+        getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]
+        for name in _PICKLE_OPCODES.split()
     }
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:

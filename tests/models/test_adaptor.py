@@ -111,7 +111,7 @@ class TestLibraries:
             raise OSError("Name or service not known")
 
         monkeypatch.setattr(importlib.import_module(module), function, no_network)
-        with pytest.raises(InputError, match="weights could not be had.*Name or service.*leave out pretrained"):
+        with pytest.raises(InputError, match=r"weights could not be had.*Name or service.*leave out pretrained"):
             models.build(name, 1000, image_size=224, options={"pretrained": True})
         assert seen.get("pretrained") is True or seen.get("weights") == "DEFAULT"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,3 +84,9 @@ def test_impossible_counts_are_refused(k, n):
 def test_figures_of_two_runs_show_no_interval_and_one_run_no_spread():
     assert rs.mean_interval([70.0, 72.0]).low is None
     assert rs.mean_interval([70.0]).sd is None
+
+
+def test_the_room_is_entered_without_scipy_or_torch():
+    code = "import sys, regrow.statistics; print([n for n in ('scipy', 'torch') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"

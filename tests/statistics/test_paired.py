@@ -22,8 +22,8 @@ points = st.lists(st.integers(0, 1000).map(lambda k: k / 10), min_size=3, max_si
 
 
 @st.composite
-def two(draw, sizes=st.integers(3, 12)):
-    n = draw(sizes)
+def two(draw):
+    n = draw(st.integers(3, 12))
     one = st.lists(st.integers(0, 1000).map(lambda k: k / 10), min_size=n, max_size=n)
     a, b = draw(one), draw(one)
     return a, b

@@ -57,7 +57,8 @@ def _squared_radii(height: int, width: int) -> Tensor:
     """rho^2 of every bin in the order of ``fft2`` (zero frequency first), whole numbers of shape (H, W)."""
     u = torch.fft.fftfreq(height, 1 / height, dtype=torch.float64).round()
     v = torch.fft.fftfreq(width, 1 / width, dtype=torch.float64).round()
-    return u[:, None].square() + v[None, :].square()
+    squared: Tensor = u[:, None].square() + v[None, :].square()
+    return squared
 
 
 def _kept(squared: Tensor, radius: float, keep: Keep, convention: Convention) -> Tensor:

@@ -5,20 +5,33 @@ from __future__ import annotations
 import sys
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``regrow``: one-line errors, exit code 0 done, 1 the work failed, 2 the input was wrong."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    from typer.exceptions import TyperException
+
     from regrow.cli.app import app
     from regrow.cli.console import print_error
     from regrow.errors import RegrowError
 
     try:
-        app()
+        code = app(arguments, standalone_mode=False)
     except RegrowError as error:
         print_error(str(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except TyperException as error:
+        text = error.format_message()
+        if text:  # else it was the help
+            print_error(f"{text.rstrip('.')}. Next: see what there is with --help.")
+        return error.exit_code
     except KeyboardInterrupt:
         print_error("interrupted; nothing is lost: the same command goes on where it was.")
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(0)
+        return 0
+    return code if isinstance(code, int) else 0

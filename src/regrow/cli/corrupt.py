@@ -22,7 +22,9 @@ def corrupt(
     mode: Annotated[str, typer.Option(help="exact (the published arithmetic) or fast.")] = "exact",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,
     data_root: DataRoot = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Only compare a written set with the official checksums.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only compare a written set with the official checksums.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a set of another source or seed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -35,7 +37,7 @@ def corrupt(
         if mode != "exact":
             raise InputError(f"mode {mode!r} is not there yet.", "leave --mode out: exact is the published arithmetic.")
         names = [n.strip() for n in corruptions.split(",") if n.strip()] or registry.names()
-        levels = _severities(severities)
+        levels = parse_severities(severities)
         for name in names:
             registry.get(name)
         images = data.load(source, split, root=data_root)
@@ -50,17 +52,17 @@ def corrupt(
                 source=f"{source}/{split}",
                 seed=seed,
                 force=force,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
             )
     rows = writer.verify(out_dir)
     if as_json:
-        print_json(rows)
+        print_json([row._asdict() for row in rows])
     else:
-        columns = list(rows[0])
-        print_table(str(out_dir), columns, [[row[c] or "" for c in columns] for row in rows])
+        print_table(str(out_dir), rows[0]._fields, [["" if v is None else v for v in row] for row in rows])
 
 
-def _severities(text: str) -> list[int]:
+def parse_severities(text: str) -> list[int]:
+    """Severities from a list by commas; refuses what is not 1 to 5."""
     try:
         levels = sorted({int(part) for part in text.split(",")})
     except ValueError:

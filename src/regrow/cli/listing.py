@@ -27,16 +27,15 @@ def _methods() -> Rows:
 def _corruptions() -> Rows:
     from regrow import corruptions
 
-    common = corruptions.common_names()
     return [
         {
             "name": name,
-            "family": corruptions.get(name).family,
-            "set": "common" if name in common else "extra",
-            "scales": " ".join(corruptions.get(name).settings),
-            "note": corruptions.get(name).note,
+            "family": record.family,
+            "set": "extra" if record.extra else "common",
+            "scales": " ".join(record.settings),
+            "note": f"codec={record.codec}" if record.codec else "",
         }
-        for name in corruptions.names()
+        for name, record in ((n, corruptions.get(n)) for n in corruptions.names())
     ]
 
 
@@ -72,7 +71,9 @@ KINDS: dict[str, Callable[[], Rows]] = {
 
 
 def list_names(
-    kind: Annotated[str | None, typer.Argument(help="methods, corruptions, data, models or recipes; default: all.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="methods, corruptions, data, models or recipes; default: all.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """List what there is: methods, corruptions, data sets, models, recipes."""

@@ -59,7 +59,7 @@ def study(
 
 
 def _run(name: str, out_dir: Path | None, jobs: int | None, data_root: Path | None) -> None:
-    from regrow.report.write import write_report
+    from regrow.report.write import finding_text, write_report
     from regrow.study.run import run_study
 
     recipe = recipes.load(name)
@@ -74,16 +74,15 @@ def _run(name: str, out_dir: Path | None, jobs: int | None, data_root: Path | No
             data_root=data_root,
             after=lambda store: pages.append(write_report(store.folder)),
         )
-    from regrow.report.write import finding
-
-    out.print(f"\n{finding(folder)}", markup=False)
+    out.print(f"\n{finding_text(folder)}", markup=False)
     out.print(f"Report: {pages[0]}", markup=False)
 
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
     publish: Annotated[
-        Path | None, typer.Option(help="Also write recipe, tables, report and packed answers here, without checkpoints.")
+        Path | None,
+        typer.Option(help="Also write recipe, tables, report and packed answers here, without checkpoints."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Let --publish replace what is there.")] = False,
 ) -> None:

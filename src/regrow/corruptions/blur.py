@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from importlib import resources
 
 import numpy as np
@@ -130,7 +131,8 @@ def _disk_transform(padded: Floats, kernel: Floats, shape: tuple[int, ...]) -> I
     from scipy import fft
 
     height, width = shape[1:3]
-    sides = [fft.next_fast_len(n, real=True) for n in padded.shape[1:3]]
+    fast_length: Callable[[int, bool], int] = fft.next_fast_len
+    sides = [fast_length(n, True) for n in padded.shape[1:3]]
     spectrum = fft.rfft2(padded, sides, axes=(1, 2))
     spectrum *= np.conj(fft.rfft2(kernel, sides))[:, :, None]
     level = fft.irfft2(spectrum, sides, axes=(1, 2))[:, :height, :width] * 255.0

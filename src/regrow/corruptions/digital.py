@@ -96,13 +96,17 @@ def _box(n_in: int, n_out: int) -> _Box:
 
 def _resize(images: Images, box: _Box, axis: int) -> Images:
     if len(box.at) == 1:  # enlarging: every output is one input
-        return images.take(box.at[0], axis=axis)
+        chosen: Images = images.take(box.at[0], axis=axis)
+        return chosen
     shape = [1, 1, 1, 1]
     shape[axis] = -1
-    total = np.int32(1 << (_BITS - 1))
-    for at, weight in zip(box.at, box.weight, strict=True):
-        total = total + images.take(at, axis=axis) * weight.reshape(shape)
-    return np.clip(total >> _BITS, 0, 255).astype(np.uint8)
+    total = images.take(box.at[0], axis=axis) * box.weight[0].reshape(shape)
+    total += np.int32(1 << (_BITS - 1))
+    for at, weight in zip(box.at[1:], box.weight[1:], strict=True):
+        total += images.take(at, axis=axis) * weight.reshape(shape)
+    total >>= _BITS
+    result: Images = np.clip(total, 0, 255).astype(np.uint8)
+    return result
 
 
 def box_resize(images: Images, side: int) -> Images:

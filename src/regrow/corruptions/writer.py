@@ -81,9 +81,7 @@ def write_cifar_style(
     """
     images = check_images(images)
     tiled = _tile(labels, len(images), len(severities))
-    wanted = registry.names() if list(corruptions) == ["all"] else list(dict.fromkeys(corruptions))
-    for name in wanted:
-        registry.get(name)
+    wanted = _wanted(corruptions)
     made_from = _identity(images, labels, severities, source, seed)
     out = Path(out)
     with files.owned(out, "set"):
@@ -184,14 +182,28 @@ def _identity(
     }
 
 
+def _wanted(corruptions: Sequence[str]) -> list[str]:
+    if list(corruptions) == ["all"]:
+        return registry.names()
+    if not corruptions:
+        raise InputError("no corruption was named.", "name some, or all: `regrow list corruptions`.")
+    return [registry.get(name).name for name in dict.fromkeys(corruptions)]
+
+
 def _tile(labels: npt.NDArray[Any], n: int, times: int) -> npt.NDArray[np.uint8]:
     labels = np.asarray(labels)
-    if labels.shape != (n,) or labels.dtype.kind not in "iu" or n == 0:
+    if n == 0:
+        raise InputError("there are no images to corrupt.", "give at least one.")
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise InputError(
-            f"labels must hold one whole number for each of the {n} images, got {labels.dtype} of shape {labels.shape}."
+            f"labels must hold one whole number for each of the {n} images, got {labels.dtype} of {labels.shape}.",
+            "give the class numbers of the images, in their order.",
         )
     if labels.min() < 0 or labels.max() > 255:
-        raise InputError(f"labels must lie in 0..255 to be stored as bytes, got {labels.min()} to {labels.max()}.")
+        raise InputError(
+            f"labels must lie in 0..255, got {labels.min()} to {labels.max()}.",
+            "this layout stores labels as bytes: number the classes from 0.",
+        )
     return np.tile(labels.astype(np.uint8), times)
 
 
@@ -223,12 +235,19 @@ def _open_manifest(out: Path, made_from: dict[str, Any], force: bool) -> dict[st
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     there = files.read_json(folder / MANIFEST)
-    if not isinstance(there, dict) or there.get("schema") != SCHEMA:
+    try:
+        is_ours = there["schema"] == SCHEMA
+        is_ours = is_ours and {"source", "severities", "n_images"} <= set(there["made_from"])
+        is_ours = is_ours and all({"md5", "sha256"} <= set(entry) for entry in there["files"].values())
+    except (TypeError, KeyError, AttributeError):
+        is_ours = False
+    if not is_ours:
         raise DataError(
-            f"{folder / MANIFEST} is no manifest of schema {SCHEMA}: another version or another program wrote it.",
+            f"{folder / MANIFEST} is no manifest of schema {SCHEMA} of a corrupted set.",
             "choose another --out, or move the folder away.",
         )
-    return there
+    result: dict[str, Any] = there
+    return result
 
 
 def _is_whole(out: Path, manifest: dict[str, Any], name: str, force: bool) -> bool:

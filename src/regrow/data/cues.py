@@ -7,7 +7,8 @@ frequencies (fx, fy), and noise. With rho = sqrt(fx^2 + fy^2), in cycles per ima
   blobs), moved by up to two pixels;
 * the high cue, two waves of rho >= 9 near the class's frequency (a texture, tilted by 18 degrees per class), of random
   phase and colour, so that its place says nothing;
-* distractors that say nothing about the class: two waves of 1 <= rho <= 4 and two of 9 <= rho <= 15;
+* distractors that say nothing about the class: two waves of 1 <= rho <= 4, two of 9 <= rho <= 15, and a shift of
+  each colour channel (rho = 0);
 * noise, uniform and independent for each value.
 
 Waves of whole frequencies fill single bins of the discrete Fourier transform, so an ideal mask at any radius
@@ -79,9 +80,9 @@ def _ring(low: int, high: int) -> npt.NDArray[np.int32]:
 LOW_RING, HIGH_RING = _ring(1, 16), _ring(81, 225)
 
 #: Largest amplitude of one wave, in 1/64 grey values: low cue, high cue, low distractor, high distractor.
-AMPLITUDES = {"low": 14 * 64, "high": 10 * 64, "low_distractor": 9 * 64, "high_distractor": 6 * 64}
-#: Largest noise, in grey values.
-NOISE = 16
+AMPLITUDES = {"low": 14 * 64, "high": 10 * 64, "low_distractor": 8 * 64, "high_distractor": 6 * 64}
+#: Largest noise, and largest shift of all values of an image by channel, in grey values.
+NOISE, OFFSET = 16, 20
 #: Settings and their defaults; all but ``seed`` are factors, kept in steps of 1/256.
 DEFAULTS: Mapping[str, float] = {
     "low": 1.0,
@@ -94,7 +95,7 @@ DEFAULTS: Mapping[str, float] = {
 #: Number of each split in its streams: never renumber.
 SPLITS = {"train": 0, "test": 1, "conflict": 2, "low_only": 3, "high_only": 4}
 
-_WORDS = 32  # words per image, of which 30 are used
+_WORDS = 33  # words per image
 _CHUNK = 64  # images rendered at a time, so that the working set stays in the cache
 
 
@@ -130,6 +131,7 @@ def factors(options: Options) -> dict[str, int]:
         3 * AMPLITUDES["low"] * whole["low"]
         + 2 * AMPLITUDES["high"] * whole["high"]
         + 2 * (AMPLITUDES["low_distractor"] + AMPLITUDES["high_distractor"]) * whole["distractors"]
+        + 64 * OFFSET * whole["distractors"]
         + 64 * NOISE * whole["noise"]
     )
     if reach > 126 * 64 * 256:
@@ -161,7 +163,7 @@ def generate(split: str, n: int, options: Options = DEFAULTS) -> Cues:
     labels = np.argsort(order, axis=1, kind="stable").reshape(-1)[:n].astype(np.int64)
     low = high = labels
     if split == "conflict":
-        high = (labels + 1 + _below(words[:, 29], CLASSES - 1)) % CLASSES
+        high = (labels + 1 + _below(words[:, 32], CLASSES - 1)) % CLASSES
     parts = [_distractors(words, whole)]
     if split != "high_only":
         parts.append(_low(words, low, whole))
@@ -171,6 +173,7 @@ def generate(split: str, n: int, options: Options = DEFAULTS) -> Cues:
     images = _render(waves)
     raw = seeds.raw(seed, "cues", number, 2, n=n * SIZE * SIZE * 3 // 8).astype("<u8").view(np.uint8)
     reach = NOISE * whole["noise"] >> 8  # a byte b in 0..255 becomes floor(b (2 reach + 1) / 256) - reach
+    images += ((_below(words[:, 29:32], 257) - 128) * (OFFSET * whole["distractors"]) >> 15)[:, None, None]
     images += ((raw.reshape(images.shape).astype(np.int32) * (2 * reach + 1)) >> 8) - reach
     return Cues(
         images.astype(np.uint8), None if split == "high_only" else low, None if split == "low_only" else high

@@ -61,11 +61,11 @@ def evaluate_cell(
         confidence, prediction = p.max(1)
         brier = p.square().sum(1) - 2 * p.gather(1, y)[:, 0] + 1
         parts.append((prediction, confidence, -log_p.gather(1, y)[:, 0], brier))
-    prediction, confidence, loss, brier = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+    answers, confidences, losses, briers = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
     return Record(
-        prediction=prediction.astype(np.int16),
-        correct=prediction == labels,
-        confidence=confidence.astype(np.float32),
-        loss=loss.astype(np.float32),
-        brier=brier.astype(np.float32),
+        prediction=answers.astype(np.int16),
+        correct=np.equal(answers, labels),
+        confidence=confidences.astype(np.float32),
+        loss=losses.astype(np.float32),
+        brier=briers.astype(np.float32),
     )

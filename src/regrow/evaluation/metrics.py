@@ -18,7 +18,9 @@ def by_corruption(accuracy: Mapping[Cell, float], severities: Iterable[int]) -> 
     }
 
 
-def mean_accuracy(accuracy: Mapping[Cell, float], corruptions: Iterable[str], severities: Iterable[int]) -> float | None:
+def mean_accuracy(
+    accuracy: Mapping[Cell, float], corruptions: Iterable[str], severities: Iterable[int]
+) -> float | None:
     """Robustness accuracy: equal weights for corruptions, then for severities; None when a cell is missing.
 
     Example:

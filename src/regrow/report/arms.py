@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from regrow.study.view import CLEAN, RunView, StudyView
 
@@ -56,6 +56,7 @@ class Difference:
         low: lower end of the 95 % interval; None below 3 seeds.
         high: upper end.
         p: two-sided p of the paired t test, uncorrected; None below 3 seeds.
+        p_holm: the same after Holm over all arms that were compared.
     """
 
     arm: Arm
@@ -66,6 +67,7 @@ class Difference:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    p_holm: float | None = None
 
     @property
     def n(self) -> int:
@@ -121,7 +123,9 @@ def clean(run: RunView) -> float | None:
     return accuracy(run, *CLEAN)
 
 
-def over(view: StudyView, corruptions: Sequence[str], severities: Sequence[int] = ()) -> Callable[[RunView], float | None]:
+def over(
+    view: StudyView, corruptions: Sequence[str], severities: Sequence[int] = ()
+) -> Callable[[RunView], float | None]:
     """A measure of a run: mean over corruptions of the mean over severities, None unless every cell is there.
 
     Args:
@@ -151,12 +155,11 @@ def families(view: StudyView) -> dict[str, tuple[str, ...]]:
     return by_family(view.common, view.families)
 
 
-def by_family(corruptions: Iterable[str], family_of: object) -> dict[str, tuple[str, ...]]:
+def by_family(corruptions: Iterable[str], family_of: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Group corruptions by family: noise, blur, weather, digital, then others by name."""
     groups: dict[str, list[str]] = {}
-    lookup = dict(family_of) if hasattr(family_of, "keys") else {}  # type: ignore[call-overload]
     for name in corruptions:
-        groups.setdefault(str(lookup.get(name, "other")), []).append(name)
+        groups.setdefault(str(family_of.get(name, "other")), []).append(name)
     order = sorted(groups, key=lambda f: (FAMILIES.index(f) if f in FAMILIES else len(FAMILIES), f))
     return {family: tuple(groups[family]) for family in order}
 
@@ -194,8 +197,28 @@ def difference(arm: Arm, arms: Sequence[Arm], measure: Callable[[RunView], float
 
 
 def differences(arms: Sequence[Arm], measure: Callable[[RunView], float | None]) -> tuple[Difference, ...]:
-    """Every arm but dense ones against dense; dense arms of other axes are compared where they have no own partner."""
-    return tuple(difference(a, arms, measure) for a in arms if not a.is_dense)
+    """Every sparse arm against dense, with p corrected (Holm) for their number."""
+    from regrow.statistics import holm
+
+    found = [difference(a, arms, measure) for a in arms if not a.is_dense]
+    known = [d.p for d in found if d.p is not None]
+    adjusted = iter(holm(known) if known else [])
+    return tuple(d if d.p is None else replace(d, p_holm=next(adjusted)) for d in found)
+
+
+def gain(arm: Arm, arms: Sequence[Arm], measure: Callable[[RunView], float | None]) -> float | None:
+    """Mean over the common seeds of ``arm`` minus its dense partner, without any test."""
+    reference = reference_of(arm, arms)
+    if reference is None:
+        return None
+    mine, theirs = (_by_seed(a, measure) for a in (arm, reference))
+    return mean(mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys()))
+
+
+def pairs(arm: Arm, arms: Sequence[Arm]) -> int:
+    """Number of seeds that ``arm`` and its dense partner have both finished."""
+    reference = reference_of(arm, arms)
+    return 0 if reference is None else len({r.seed for r in arm.done} & {r.seed for r in reference.done})
 
 
 def _by_seed(arm: Arm, measure: Callable[[RunView], float | None]) -> dict[int, float]:

@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 N_COLOURS = 8
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 _FOCUS = "!focus || datum.arm === focus"
+_SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+')"
 _HEIGHT = 250
 
 
@@ -31,7 +32,7 @@ def shape(index: int) -> str:
     return SHAPES[(index + index // N_COLOURS) % len(SHAPES)]
 
 
-def _finish(chart: Any, height: int | Mapping[str, Any], room: int = 0) -> Spec:  # noqa: ANN401 (any Altair chart)
+def _finish(chart: Any, height: int, room: int = 0) -> Spec:
     spec: Spec = chart.properties(width="container", height=height).to_dict()
     for key in ("$schema", "config"):
         spec.pop(key, None)
@@ -42,13 +43,13 @@ def _finish(chart: Any, height: int | Mapping[str, Any], room: int = 0) -> Spec:
     return spec
 
 
-def _data(rows: Iterable[Row]) -> Any:  # noqa: ANN401 (an Altair data record)
+def _data(rows: Iterable[Row]) -> Any:
     import altair as alt
 
-    return alt.Data(values=[dict(row) for row in rows])
+    return alt.Data(values=[dict(row) for row in rows])  # type: ignore[no-untyped-call]
 
 
-def _arm_scale(names: Sequence[str], values: Sequence[Any]) -> Any:  # noqa: ANN401 (an Altair scale)
+def _arm_scale(names: Sequence[str], values: Sequence[Any]) -> Any:
     import altair as alt
 
     return alt.Scale(domain=list(names), range=list(values))
@@ -68,7 +69,7 @@ class _Ink:
         self.dash = alt.StrokeDash("arm:N", scale=_arm_scale(names, dashes), legend=None)
 
     @staticmethod
-    def opacity(full: float, faint: float = 0.08) -> Any:  # noqa: ANN401 (an Altair condition)
+    def opacity(full: float, faint: float = 0.08) -> Any:
         """``full`` for the arm in focus (or all), ``faint`` for the others."""
         import altair as alt
 
@@ -82,14 +83,28 @@ def strip(rows: Sequence[Row], means: Sequence[Row], arms: Sequence[tuple[str, i
     ink = _Ink(arms)
     y = alt.Y("arm:N", sort=ink.names, title=None, axis=alt.Axis(labelLimit=130))
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True, padding=12), axis=alt.Axis(tickCount=5))
-    tip = [alt.Tooltip("arm:N", title="arm"), alt.Tooltip("seed:N", title="seed"), alt.Tooltip("value:Q", title="%", format=".2f")]
-    dots = alt.Chart(_data(rows)).mark_point(size=70, filled=True, strokeWidth=0).encode(
-        x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.5), tooltip=tip
-    )  # fmt: skip
-    ticks = alt.Chart(_data(means)).mark_tick(thickness=3, size=22).encode(
-        x=x, y=y, color=ink.colour, opacity=ink.opacity(1.0), tooltip=[tip[0], alt.Tooltip("value:Q", title="mean %", format=".2f")]
-    )  # fmt: skip
-    return _finish(alt.layer(dots, ticks), {"step": 38})
+    tip = [
+        alt.Tooltip("arm:N", title="arm"),
+        alt.Tooltip("seed:N", title="seed"),
+        alt.Tooltip("value:Q", title="%", format=".2f"),
+    ]
+    dots = (
+        alt.Chart(_data(rows))
+        .mark_point(size=70, filled=True, strokeWidth=0)
+        .encode(x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.5), tooltip=tip)
+    )
+    ticks = (
+        alt.Chart(_data(means))
+        .mark_tick(thickness=3, size=22)
+        .encode(
+            x=x,
+            y=y,
+            color=ink.colour,
+            opacity=ink.opacity(1.0),
+            tooltip=[tip[0], alt.Tooltip("value:Q", title="mean %", format=".2f")],
+        )
+    )
+    return _finish(alt.layer(dots, ticks), 38 * len(arms))
 
 
 def forest(
@@ -108,24 +123,53 @@ def forest(
 
     ink = _Ink(arms)
     y = alt.Y("arm:N", sort=ink.names, title=None, axis=alt.Axis(labelLimit=130))
-    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=True, nice=True, padding=14), axis=alt.Axis(tickCount=5, format="+"))
+    x = alt.X(
+        "value:Q",
+        title=title,
+        scale=alt.Scale(zero=True, nice=True, padding=14),
+        axis=alt.Axis(tickCount=5, labelExpr=_SIGNED),
+    )
     arm = alt.Tooltip("arm:N", title="arm")
     zero = alt.Chart(_data([{"value": 0}])).mark_rule(color="$ink-soft", strokeWidth=1.25).encode(x="value:Q")
-    dots = alt.Chart(_data(rows)).mark_point(size=70, filled=True, strokeWidth=0).encode(
-        x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.5),
-        tooltip=[arm, alt.Tooltip("seed:N", title="seed"), alt.Tooltip("value:Q", title="points", format="+.2f")],
-    )  # fmt: skip
-    ticks = alt.Chart(_data(means)).mark_tick(thickness=3, size=22).encode(
-        x=x, y=y, color=ink.colour, opacity=ink.opacity(1.0), tooltip=[arm, alt.Tooltip("value:Q", title="mean, points", format="+.2f")]
-    )  # fmt: skip
+    dots = (
+        alt.Chart(_data(rows))
+        .mark_point(size=70, filled=True, strokeWidth=0)
+        .encode(
+            x=x,
+            y=y,
+            color=ink.colour,
+            shape=ink.shape,
+            opacity=ink.opacity(0.5),
+            tooltip=[arm, alt.Tooltip("seed:N", title="seed"), alt.Tooltip("value:Q", title="points", format="+.2f")],
+        )
+    )
+    ticks = (
+        alt.Chart(_data(means))
+        .mark_tick(thickness=3, size=22)
+        .encode(
+            x=x,
+            y=y,
+            color=ink.colour,
+            opacity=ink.opacity(1.0),
+            tooltip=[arm, alt.Tooltip("value:Q", title="mean, points", format="+.2f")],
+        )
+    )
     parts = [zero, dots, ticks]
     if intervals:
-        tip = [arm, alt.Tooltip("low:Q", title="95 % from", format="+.2f"), alt.Tooltip("high:Q", title="to", format="+.2f")]
-        rule = alt.Chart(_data(intervals), name="intervals").mark_rule(strokeWidth=2.5).encode(
-            x=alt.X("low:Q", title=title), x2="high:Q", y=y, color=ink.colour, opacity=ink.opacity(0.9), tooltip=tip
-        )  # fmt: skip
+        tip = [
+            arm,
+            alt.Tooltip("low:Q", title="95 % from", format="+.2f"),
+            alt.Tooltip("high:Q", title="to", format="+.2f"),
+        ]
+        rule = (
+            alt.Chart(_data(intervals), name="intervals")
+            .mark_rule(strokeWidth=2.5)
+            .encode(
+                x=alt.X("low:Q", title=title), x2="high:Q", y=y, color=ink.colour, opacity=ink.opacity(0.9), tooltip=tip
+            )
+        )
         parts.insert(1, rule)
-    return _finish(alt.layer(*parts), {"step": 38})
+    return _finish(alt.layer(*parts), 38 * len(arms))
 
 
 def by_corruption(
@@ -145,25 +189,34 @@ def by_corruption(
     ink = _Ink(arms)
     heading = "datum.value === upper(datum.value)"
     axis = alt.Axis(
-        labelLimit=150, domain=False, labelFontWeight=alt.condition(heading, alt.value("bold"), alt.value("normal")),  # type: ignore[arg-type]
-        labelFontSize=alt.condition(heading, alt.value(10), alt.value(12)), grid=False,  # type: ignore[arg-type]
-    )  # fmt: skip
+        labelLimit=150,
+        domain=False,
+        labelFontWeight=alt.condition(heading, alt.value("bold"), alt.value("normal")),
+        labelFontSize=alt.condition(heading, alt.value(10), alt.value(12)),
+        grid=False,
+    )
     y = alt.Y("label:N", sort=list(order), title=None, scale=alt.Scale(domain=list(order)), axis=axis)
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True, padding=12), axis=alt.Axis(tickCount=6))
-    span = alt.Chart(_data(spans)).mark_rule(color="$rule-strong", strokeWidth=1.5).encode(
-        x=alt.X("low:Q", title=title), x2="high:Q", y=y
-    )  # fmt: skip
+    span = (
+        alt.Chart(_data(spans))
+        .mark_rule(color="$rule-strong", strokeWidth=1.5)
+        .encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y)
+    )
     tip = [
-        alt.Tooltip("label:N", title="corruption"), alt.Tooltip("arm:N", title="arm"),
-        alt.Tooltip("value:Q", title="%", format=".2f"), alt.Tooltip("runs:Q", title="runs"),
-    ]  # fmt: skip
-    dots = alt.Chart(_data(rows)).mark_point(size=80, filled=True, strokeWidth=0).encode(
-        x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.9), tooltip=tip
-    )  # fmt: skip
-    return _finish(alt.layer(span, dots), {"step": 24})
+        alt.Tooltip("label:N", title="corruption"),
+        alt.Tooltip("arm:N", title="arm"),
+        alt.Tooltip("value:Q", title="%", format=".2f"),
+        alt.Tooltip("runs:Q", title="runs"),
+    ]
+    dots = (
+        alt.Chart(_data(rows))
+        .mark_point(size=80, filled=True, strokeWidth=0)
+        .encode(x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.9), tooltip=tip)
+    )
+    return _finish(alt.layer(span, dots), 24 * len(order))
 
 
-def lines(  # noqa: PLR0913
+def lines(
     means: Sequence[Row],
     seeds: Sequence[Row],
     arms: Sequence[tuple[str, int]],
@@ -198,32 +251,54 @@ def lines(  # noqa: PLR0913
     low, high = domain or _domain([r["value"] for r in (*means, *seeds)])
     y = alt.Y("value:Q", title=y_title, scale=alt.Scale(domain=[low, high], nice=False), axis=alt.Axis(tickCount=5))
     if ordinal:
-        x: Any = alt.X("x:O", title=x_title, sort=list(ordinal), scale=alt.Scale(domain=list(ordinal)), axis=alt.Axis(labelAngle=0))
+        x: Any = alt.X(
+            "x:O", title=x_title, sort=list(ordinal), scale=alt.Scale(domain=list(ordinal)), axis=alt.Axis(labelAngle=0)
+        )
     else:
-        x = alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickCount=5, format="~s"))
-    tip = [alt.Tooltip("arm:N", title="arm"), alt.Tooltip("x", type="nominal" if ordinal else "quantitative", title=x_title),
-           alt.Tooltip("value:Q", title=y_title, format=".4~r")]  # fmt: skip
+        x = alt.X(
+            "x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickCount=5, format="~s")
+        )
+    tip = [
+        alt.Tooltip("arm:N", title="arm"),
+        alt.Tooltip("x", type="nominal" if ordinal else "quantitative", title=x_title),
+        alt.Tooltip("value:Q", title=y_title, format=".4~r"),
+    ]
     on_line = [r for r in means if str(r["x"]) != detached or not detached]
     parts: list[Any] = []
     thin = [r for r in seeds if str(r["x"]) != detached or not detached]
     if thin:
-        parts.append(alt.Chart(_data(thin)).mark_line(strokeWidth=1).encode(
-            x=x, y=y, color=ink.colour, detail="seed:N", opacity=ink.opacity(0.28, 0.03)
-        ))  # fmt: skip
-    parts.append(alt.Chart(_data(on_line)).mark_line(strokeWidth=2.25).encode(
-        x=x, y=y, color=ink.colour, strokeDash=ink.dash, opacity=ink.opacity(0.95), tooltip=tip
-    ))  # fmt: skip
+        parts.append(
+            alt.Chart(_data(thin))
+            .mark_line(strokeWidth=1)
+            .encode(x=x, y=y, color=ink.colour, detail="seed:N", opacity=ink.opacity(0.28, 0.03))
+        )
+    parts.append(
+        alt.Chart(_data(on_line))
+        .mark_line(strokeWidth=2.25)
+        .encode(x=x, y=y, color=ink.colour, strokeDash=ink.dash, opacity=ink.opacity(0.95), tooltip=tip)
+    )
     size = 60 if points or detached else 40
-    parts.append(alt.Chart(_data(means)).mark_point(size=size, filled=True, strokeWidth=0).encode(
-        x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.95) if points or detached else alt.value(0), tooltip=tip
-    ))  # fmt: skip
+    parts.append(
+        alt.Chart(_data(means))
+        .mark_point(size=size, filled=True, strokeWidth=0)
+        .encode(
+            x=x,
+            y=y,
+            color=ink.colour,
+            shape=ink.shape,
+            opacity=ink.opacity(0.95) if points or detached else alt.value(0),
+            tooltip=tip,
+        )
+    )
     room = 0
     if labels:
         ends = _ends(on_line, low, high, height)
-        parts.append(alt.Chart(_data(ends), name="labels").mark_text(align="left", dx=9, baseline="middle", fontSize=11.5).encode(
-            x=x, y=alt.Y("at:Q", title=y_title), text="arm:N", color=ink.colour, opacity=ink.opacity(1.0)
-        ))  # fmt: skip
-        room = 20 + 7 * min(18, max((len(r["arm"]) for r in ends), default=0))
+        parts.append(
+            alt.Chart(_data(ends), name="labels")
+            .mark_text(align="left", dx=9, baseline="middle", fontSize=11.5)
+            .encode(x=x, y=alt.Y("at:Q", title=y_title), text="arm:N", color=ink.colour, opacity=ink.opacity(1.0))
+        )
+        room = (0 if ordinal else 20) + 7 * min(18, max((len(r["arm"]) for r in ends), default=0))
     return _finish(alt.layer(*parts), height, room)
 
 
@@ -235,18 +310,39 @@ def sparsities(
 
     ink = _Ink(arms)
     x = alt.X("sparsity:Q", title="sparsity", scale=alt.Scale(zero=False, padding=18), axis=alt.Axis(tickCount=5))
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True, padding=8), axis=alt.Axis(tickCount=5, format="+"))
-    tip = [alt.Tooltip("arm:N", title="method"), alt.Tooltip("sparsity:Q"), alt.Tooltip("value:Q", title="points", format="+.2f")]
+    y = alt.Y(
+        "value:Q", title=title, scale=alt.Scale(zero=True, padding=8), axis=alt.Axis(tickCount=5, labelExpr=_SIGNED)
+    )
+    tip = [
+        alt.Tooltip("arm:N", title="method"),
+        alt.Tooltip("sparsity:Q"),
+        alt.Tooltip("value:Q", title="points", format="+.2f"),
+    ]
     zero = alt.Chart(_data([{"value": 0}])).mark_rule(color="$ink-soft", strokeWidth=1.25).encode(y="value:Q")
-    dots = alt.Chart(_data(rows)).mark_point(size=50, filled=True, strokeWidth=0).encode(
-        x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.4), tooltip=[*tip, alt.Tooltip("seed:N", title="seed")]
-    )  # fmt: skip
-    line = alt.Chart(_data(means)).mark_line(strokeWidth=2.25).encode(x=x, y=y, color=ink.colour, opacity=ink.opacity(0.95), tooltip=tip)
+    dots = (
+        alt.Chart(_data(rows))
+        .mark_point(size=50, filled=True, strokeWidth=0)
+        .encode(
+            x=x,
+            y=y,
+            color=ink.colour,
+            shape=ink.shape,
+            opacity=ink.opacity(0.4),
+            tooltip=[*tip, alt.Tooltip("seed:N", title="seed")],
+        )
+    )
+    line = (
+        alt.Chart(_data(means))
+        .mark_line(strokeWidth=2.25)
+        .encode(x=x, y=y, color=ink.colour, opacity=ink.opacity(0.95), tooltip=tip)
+    )
     parts = [zero, dots, line]
     if intervals:
-        parts.append(alt.Chart(_data(intervals), name="intervals").mark_rule(strokeWidth=2).encode(
-            x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=ink.colour, opacity=ink.opacity(0.9)
-        ))  # fmt: skip
+        parts.append(
+            alt.Chart(_data(intervals), name="intervals")
+            .mark_rule(strokeWidth=2)
+            .encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=ink.colour, opacity=ink.opacity(0.9))
+        )
     return _finish(alt.layer(*parts), 280)
 
 
@@ -254,28 +350,49 @@ def heat_map(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str], 
     """Differences as coloured cells with their figures. Rows: label, severity, value (points); colour scale -limit..limit."""
     import altair as alt
 
-    x = alt.X("severity:O", title="severity", sort=list(columns), axis=alt.Axis(labelAngle=0, orient="bottom", domain=False, ticks=False))
+    x = alt.X(
+        "severity:O",
+        title="severity",
+        sort=list(columns),
+        axis=alt.Axis(labelAngle=0, orient="bottom", domain=False, ticks=False),
+    )
     y = alt.Y("label:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=118, domain=False, ticks=False))
     base = alt.Chart(_data(rows)).encode(x=x, y=y)
-    scale = alt.Scale(domain=[-limit, 0, limit], range=["$div-low", "$div-mid", "$div-high"], clamp=True)
-    tip = [alt.Tooltip("label:N", title="corruption"), alt.Tooltip("severity:O"), alt.Tooltip("value:Q", title="points", format="+.2f")]
-    cells = base.mark_rect(stroke="$paper", strokeWidth=1.5).encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=tip)
-    figures = base.mark_text(fontSize=10.5, color="$ink").encode(text=alt.Text("value:Q", format="+.1f"), tooltip=tip)
-    return _finish(alt.layer(cells, figures), {"step": 23})
+    scale = alt.Scale(
+        domain=[-limit, 0, limit], range=["$div-low", "$div-mid", "$div-high"], interpolate="rgb", clamp=True
+    )
+    tip = [
+        alt.Tooltip("label:N", title="corruption"),
+        alt.Tooltip("severity:O"),
+        alt.Tooltip("value:Q", title="points", format="+.2f"),
+    ]
+    cells = base.mark_rect(stroke="$paper", strokeWidth=1.5).encode(
+        color=alt.Color("value:Q", scale=scale, legend=None), tooltip=tip
+    )
+    figures = base.mark_text(fontSize=9.5, color="$ink").encode(text=alt.Text("value:Q", format="+.1f"), tooltip=tip)
+    return _finish(alt.layer(cells, figures), 23 * len(order))
 
 
 def grid_of_accuracy(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str]) -> Spec:
     """Accuracies as coloured cells with their figures. Rows: label, severity, value (per cent)."""
     import altair as alt
 
-    x = alt.X("severity:O", title="severity", sort=list(columns), axis=alt.Axis(labelAngle=0, domain=False, ticks=False))
+    x = alt.X(
+        "severity:O", title="severity", sort=list(columns), axis=alt.Axis(labelAngle=0, domain=False, ticks=False)
+    )
     y = alt.Y("label:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=140, domain=False, ticks=False))
     base = alt.Chart(_data(rows)).encode(x=x, y=y)
-    scale = alt.Scale(domain=[0, 100], range=["$div-mid", "$seq-high"])
-    tip = [alt.Tooltip("label:N", title="corruption"), alt.Tooltip("severity:O"), alt.Tooltip("value:Q", title="%", format=".2f")]
-    cells = base.mark_rect(stroke="$paper", strokeWidth=1.5).encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=tip)
+    scale = alt.Scale(domain=[0, 100], range=["$div-mid", "$seq-high"], interpolate="rgb")
+    tip = [
+        alt.Tooltip("label:N", title="corruption"),
+        alt.Tooltip("severity:O"),
+        alt.Tooltip("value:Q", title="%", format=".2f"),
+    ]
+    cells = base.mark_rect(stroke="$paper", strokeWidth=1.5).encode(
+        color=alt.Color("value:Q", scale=scale, legend=None), tooltip=tip
+    )
     figures = base.mark_text(fontSize=11, color="$ink").encode(text=alt.Text("value:Q", format=".1f"), tooltip=tip)
-    return _finish(alt.layer(cells, figures), {"step": 26})
+    return _finish(alt.layer(cells, figures), 26 * len(order))
 
 
 def shares(rows: Sequence[Row], order: Sequence[str], parts: Sequence[str]) -> Spec:
@@ -285,15 +402,32 @@ def shares(rows: Sequence[Row], order: Sequence[str], parts: Sequence[str]) -> S
     y = alt.Y("arm:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=130, domain=False, ticks=False))
     x = alt.X("start:Q", title="share of answers, %", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5))
     tokens = ["$cue-low", "$cue-high", "$cue-other"][: len(parts)]
-    tip = [alt.Tooltip("arm:N", title="arm"), alt.Tooltip("part:N", title="follows"), alt.Tooltip("value:Q", title="%", format=".1f")]
-    bars = alt.Chart(_data(rows)).mark_bar(height=22, stroke="$paper", strokeWidth=1).encode(
-        x=x, x2="end:Q", y=y, color=alt.Color("part:N", scale=_arm_scale(parts, tokens), legend=None), opacity=_Ink.opacity(1.0, 0.2), tooltip=tip
-    )  # fmt: skip
+    tip = [
+        alt.Tooltip("arm:N", title="arm"),
+        alt.Tooltip("part:N", title="follows"),
+        alt.Tooltip("value:Q", title="%", format=".1f"),
+    ]
+    bars = (
+        alt.Chart(_data(rows))
+        .mark_bar(height=22, stroke="$paper", strokeWidth=1)
+        .encode(
+            x=x,
+            x2="end:Q",
+            y=y,
+            color=alt.Color("part:N", scale=_arm_scale(parts, tokens), legend=None),
+            opacity=_Ink.opacity(1.0, 0.2),
+            tooltip=tip,
+        )
+    )
     wide = [r for r in rows if r["value"] >= 9]
-    text = alt.Chart(_data(wide)).mark_text(fontSize=11, color="$cue-ink").encode(
-        x=alt.X("middle:Q", title="share of answers, %"), y=y, text=alt.Text("value:Q", format=".0f"), tooltip=tip
-    )  # fmt: skip
-    return _finish(alt.layer(bars, text), {"step": 38})
+    text = (
+        alt.Chart(_data(wide))
+        .mark_text(fontSize=11, color="$cue-ink")
+        .encode(
+            x=alt.X("middle:Q", title="share of answers, %"), y=y, text=alt.Text("value:Q", format=".0f"), tooltip=tip
+        )
+    )
+    return _finish(alt.layer(bars, text), 38 * len(order))
 
 
 def churn(rows: Sequence[Row], kinds: Sequence[str], high: float) -> Spec:
@@ -304,7 +438,11 @@ def churn(rows: Sequence[Row], kinds: Sequence[str], high: float) -> Spec:
     y = alt.Y("value:Q", title="% of active weights", scale=alt.Scale(domain=[0, high]), axis=alt.Axis(tickCount=4))
     hue = alt.Color("kind:N", scale=_arm_scale(kinds, ["$churn-0", "$churn-1", "$churn-2"][: len(kinds)]), legend=None)
     dash = alt.StrokeDash("kind:N", scale=_arm_scale(kinds, [[1, 0], [6, 3], [2, 2]][: len(kinds)]), legend=None)
-    tip = [alt.Tooltip("kind:N", title="links"), alt.Tooltip("x:Q", title="update"), alt.Tooltip("value:Q", title="%", format=".2f")]
+    tip = [
+        alt.Tooltip("kind:N", title="links"),
+        alt.Tooltip("x:Q", title="update"),
+        alt.Tooltip("value:Q", title="%", format=".2f"),
+    ]
     base = alt.Chart(_data(rows)).encode(x=x, y=y, color=hue)
     line = base.mark_line(strokeWidth=2).encode(strokeDash=dash)
     return _finish(alt.layer(line, base.mark_point(size=60, opacity=0).encode(tooltip=tip)), 170)

@@ -72,8 +72,8 @@ def _lead(view: StudyView, arms: Sequence[Arm]) -> str:
     pairs = min(d.n for d in found)
     if pairs < 3:
         return _few(found, name)
-    others = _others(found, name)
-    return " ".join(part for part in (_sentence(best, name, view.tier), others, _caution(found, pairs)) if part)
+    others = _others(found)
+    return " ".join(part for part in (_sentence(best, name, view.tier), others, _caution(pairs)) if part)
 
 
 def _nothing(arms: Sequence[Arm]) -> str:
@@ -90,14 +90,14 @@ def _few(found: Sequence[Difference], name: str) -> str:
     count = f"{least}" if least == most else f"{least} to {most}"
     noun = "seed" if most == 1 else "seeds"
     return (
-        f"Differences to dense in {name}, in points, one figure for each of {count} paired {noun}: {'; '.join(parts)}. "
-        "With fewer than three paired seeds there is no interval, and nothing is claimed about any method."
+        f"With {count} paired {noun} there is no interval, and nothing is claimed about any method. "
+        f"Differences to dense in {name}, in points, seed by seed: {'; '.join(parts)}."
     )
 
 
 def _sentence(d: Difference, name: str, tier: str) -> str:
     interval = f"95 % interval {_points(d.low)} to {_points(d.high)}" if d.low is not None else "no interval"
-    p = f"; p = {shown(d.p, 'probability')}, not corrected" if d.p is not None else ""
+    p = f"; Holm p {_equals(shown(d.p_holm, 'probability'))}" if d.p_holm is not None else ""
     figures = f"({interval}; {d.n} paired seeds{p}; tier {tier})"
     sure = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
     if d.n >= CLAIM_SEEDS and sure and d.mean is not None:
@@ -108,8 +108,7 @@ def _sentence(d: Difference, name: str, tier: str) -> str:
     return f"{_label(d.arm)} lies {_size(d.mean)} {where} dense in {name} {figures}."
 
 
-def _others(found: Sequence[Difference], name: str) -> str:
-    del name
+def _others(found: Sequence[Difference]) -> str:
     if len(found) < 2:
         return ""
     covers = [d for d in found if d.low is not None and d.high is not None and d.low <= 0 <= d.high]
@@ -119,8 +118,7 @@ def _others(found: Sequence[Difference], name: str) -> str:
     )
 
 
-def _caution(found: Sequence[Difference], pairs: int) -> str:
-    del found
+def _caution(pairs: int) -> str:
     if pairs >= CLAIM_SEEDS:
         return ""
     return f"With {pairs} paired seeds the result counts as inconclusive: a verdict asks for {CLAIM_SEEDS}."
@@ -144,10 +142,16 @@ def _controls(arms: Sequence[Arm]) -> str:
 
 
 def _label(arm: Arm) -> str:
-    name = {"set": "SET", "rigl": "RigL", "static": "Static", "mest": "MEST", "granet": "GraNet"}.get(arm.method, arm.method)
+    name = {"set": "SET", "rigl": "RigL", "static": "Static", "mest": "MEST", "granet": "GraNet"}.get(
+        arm.method, arm.method
+    )
     at = "" if arm.is_dense else f" at sparsity {arm.sparsity:g}"
     more = "".join(f", {key.rsplit('.', 1)[-1]} {value}" for key, value in arm.axes)
     return f"{name}{at}{more}"
+
+
+def _equals(p: str) -> str:
+    return p.replace("<", "< ") if p.startswith("<") else f"= {p}"
 
 
 def _points(x: float | None) -> str:

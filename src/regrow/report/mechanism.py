@@ -48,25 +48,38 @@ def training(view: StudyView, arms: Sequence[Arm]) -> Section:
         ("density", "Density", "density", 1.0),
     ):
         seeds = [
-            {"arm": a.name, "seed": r.seed, "x": x, "value": factor * y} for a in arms for r in a.done for x, y in _curve(r, key)
+            {"arm": a.name, "seed": r.seed, "x": x, "value": factor * y}
+            for a in arms
+            for r in a.done
+            for x, y in _curve(r, key)
         ]
         if not seeds:
             continue
         means = averaged(seeds, arms)
         domain = (0.0, 1.05) if key == "density" else (0.0, 102.0) if key == "accuracy" else None
-        figures.append(Figure(
-            f"fig-training-{key}", title,
-            f"Strong line: mean over seeds ({seeds_sentence(arms)}). Thin lines: seeds. No error bars." if key == "loss" else "Lines as beside.",
-            charts.lines(means, seeds, looks(arms), x_title="step", y_title=unit, height=210, labels=False, domain=domain),
-            f"{title} against the step for each arm.", _wide(title, "Step", means, arms, factor),
-        ))  # fmt: skip
+        figures.append(
+            Figure(
+                f"fig-training-{key}",
+                title,
+                f"Strong line: mean over seeds ({seeds_sentence(arms)}). Thin lines: seeds. No error bars."
+                if key == "loss"
+                else "Lines as in the first chart.",
+                charts.lines(
+                    means, seeds, looks(arms), x_title="step", y_title=unit, height=210, labels=False, domain=domain
+                ),
+                f"{title} against the step for each arm.",
+                _wide(title, "Step", means, arms, factor),
+            )
+        )
     if not figures:
         return Section("training", "Training", GROUP, intro, nothing("No finished run has logged any step yet."))
     return Section("training", "Training", GROUP, intro, (Grid(tuple(figures), 3),), legend=True)
 
 
 def _curve(run: RunView, key: str) -> list[tuple[int, float]]:
-    points = [(int(row["step"]), float(row[key])) for row in run.metrics if row.get(key) is not None and np.isfinite(row[key])]
+    points = [
+        (int(row["step"]), float(row[key])) for row in run.metrics if row.get(key) is not None and np.isfinite(row[key])
+    ]
     if len(points) <= MAX_POINTS:
         return points
     chosen = np.unique(np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int))
@@ -112,10 +125,14 @@ def topology(view: StudyView, arms: Sequence[Arm]) -> Section:
     layers = tables.layers(view, arms)
     if layers.rows:
         kept = [str(row[0]) for row in layers.rows if row[-1]]
-        blocks.append(Prose(
-            f"The allocation keeps {len(kept)} of {plural(len(layers.rows), 'layer')} dense in at least one arm: {listed(kept)}." if kept
-            else "The allocation keeps no layer dense.", "",
-        ))  # fmt: skip
+        blocks.append(
+            Prose(
+                f"The allocation keeps {len(kept)} of {plural(len(layers.rows), 'layer')} dense in at least one arm: {listed(kept)}."
+                if kept
+                else "The allocation keeps no layer dense.",
+                "",
+            )
+        )
         blocks.append(TableBlock(layers, folded=len(layers.rows) > 12))
     else:
         blocks.append(Prose("No plan of layers was stored, so densities by layer are not known.", "empty"))
@@ -136,25 +153,44 @@ def _update_figures(changes: Table, sparse: Sequence[Arm]) -> list[Block]:
             for i, kind in enumerate(CHURN)
             if row[3 + i] is not None
         ]
-        figures.append(Figure(
-            f"fig-updates-{arm.index}", f"{arm.name}: links per update",
-            f"Share of the active weights, all layers together; mean over {plural(int(by_arm[arm.name][0][-1]), 'seed')}. No error bars.",
-            charts.churn(rows, CHURN, high), f"Dropped, returned and fresh links at each topology update of {arm.name}.",
-            Table(f"Updates of {arm.name}", changes.columns, tuple(by_arm[arm.name]), changes.note),
-            keys=tuple(Key(kind, f"churn-{i}") for i, kind in enumerate(CHURN)),
-        ))  # fmt: skip
-    itop = [
-        {"arm": row[0], "x": row[1], "value": row[6]} for row in changes.rows if isinstance(row[6], float) and np.isfinite(row[6])
+        figures.append(
+            Figure(
+                f"fig-updates-{arm.index}",
+                f"{arm.name}: links per update",
+                f"Share of the active weights, all layers together; mean over {plural(int(by_arm[arm.name][0][-1]), 'seed')}. No error bars.",
+                charts.churn(rows, CHURN, high),
+                f"Dropped, returned and fresh links at each topology update of {arm.name}.",
+                Table(f"Updates of {arm.name}", changes.columns, tuple(by_arm[arm.name]), changes.note),
+                keys=tuple(Key(kind, f"churn-{i}") for i, kind in enumerate(CHURN)),
+            )
+        )
+    itop: list[dict[str, Any]] = [
+        {"arm": row[0], "x": row[1], "value": row[6]}
+        for row in changes.rows
+        if isinstance(row[6], float) and np.isfinite(row[6])
     ]
     if itop:
         moving = [a for a in sparse if a.name in by_arm]
         low = min(r["value"] for r in itop)
-        figures.append(Figure(
-            "fig-itop", "ITOP rate", "Share of weights ever active, all layers together; mean over seeds. No error bars.",
-            charts.lines(itop, [], looks(moving), x_title="update", y_title="ITOP rate", height=170, labels=len(moving) > 1,
-                         domain=(max(0.0, low - 0.08), 1.03)),
-            "ITOP rate against the number of topology updates for each arm.", None,
-        ))  # fmt: skip
+        figures.append(
+            Figure(
+                "fig-itop",
+                "ITOP rate",
+                "Share of weights ever active, all layers together; mean over seeds. No error bars.",
+                charts.lines(
+                    itop,
+                    [],
+                    looks(moving),
+                    x_title="update",
+                    y_title="ITOP rate",
+                    height=170,
+                    labels=len(moving) > 1,
+                    domain=(max(0.0, low - 0.08), 1.03),
+                ),
+                "ITOP rate against the number of topology updates for each arm.",
+                _wide("ITOP rate by update", "Update", itop, moving, 1.0),
+            )
+        )
     return [Grid(tuple(figures), 2)] if figures else []
 
 
@@ -168,7 +204,11 @@ def masks(view: StudyView, arms: Sequence[Arm]) -> Section:
     title = "Mask maps"
     have = [a for a in arms if not a.is_dense and any(r.kernels for r in a.done)]
     if not have:
-        why = "No finished sparse run has stored its kernel counts." if any(not a.is_dense for a in arms) else "Every arm is dense: there is no mask to draw."
+        why = (
+            "No finished sparse run has stored its kernel counts."
+            if any(not a.is_dense for a in arms)
+            else "Every arm is dense: there is no mask to draw."
+        )
         return Section("masks", title, GROUP, intro, nothing(why))
     counts: dict[int, int] = {}
     for a in have:
@@ -178,8 +218,12 @@ def masks(view: StudyView, arms: Sequence[Arm]) -> Section:
     runs = [(a, r) for a in have for r in a.done if r.seed == seed and r.kernels][:MAX_MAP_ARMS]
     layers = _sparse_layers(runs)
     if not layers:
-        return Section("masks", title, GROUP, intro, nothing("Every layer of every sparse run is dense, so all kernels are full."))
-    chosen = [layers[i] for i in np.unique(np.linspace(0, len(layers) - 1, min(len(layers), MAX_LAYERS)).round().astype(int))]
+        return Section(
+            "masks", title, GROUP, intro, nothing("Every layer of every sparse run is dense, so all kernels are full.")
+        )
+    chosen = [
+        layers[i] for i in np.unique(np.linspace(0, len(layers) - 1, min(len(layers), MAX_LAYERS)).round().astype(int))
+    ]
     rows = tuple(_map_row(layer, runs, seed) for layer in chosen)
     large = any(max(r.kernels[layer].shape) > MAP_SIDE for _, r in runs for layer in chosen if layer in r.kernels)
     caption = (
@@ -215,11 +259,19 @@ def _map_row(layer: str, runs: Sequence[tuple[Arm, RunView]], seed: int) -> MapR
         k = int(run.kernel_sizes.get(layer, int(kernel.max(initial=1))))
         shape = f"{kernel.shape[0]} outputs × {kernel.shape[1]} inputs"
         words = f"{arm.name}, seed {seed}, layer {layer}: {shape}, {kernel.mean():.2f} of {plural(k, 'weight')} per kernel on average"
-        cells.append(MapCell(
-            arm.name, f"{100 * float(kernel.sum()) / (kernel.size * max(1, k)):.1f} % of weights, {100 * float((kernel == 0).mean()):.1f} % of kernels empty",
-            map_picture(kernel, k, f"Mask map of {words}."), map_picture(sorted_map(kernel), k, f"Sorted mask map of {words}."),
-        ))  # fmt: skip
-    colours = tuple((i, "rgb({}, {}, {})".format(*rgb)) for i, rgb in enumerate(scale_colours(min(k, 255)))) if k <= 27 else ()
+        cells.append(
+            MapCell(
+                arm.name,
+                f"{100 * float(kernel.sum()) / (kernel.size * max(1, k)):.1f} % of weights, {100 * float((kernel == 0).mean()):.1f} % of kernels empty",
+                map_picture(kernel, k, f"Mask map of {words}."),
+                map_picture(sorted_map(kernel), k, f"Sorted mask map of {words}."),
+            )
+        )
+    colours = (
+        tuple((i, "rgb({}, {}, {})".format(*rgb)) for i, rgb in enumerate(scale_colours(min(k, 255))))
+        if k <= 27
+        else ()
+    )
     return MapRow(layer, shape, k, colours, tuple(cells))
 
 
@@ -246,13 +298,28 @@ def frequencies(view: StudyView, arms: Sequence[Arm]) -> Section:
             continue
         means = averaged(seeds, arms)
         rule = "below the radius" if kind == "low" else "from the radius on"
-        figures.append(Figure(
-            f"fig-frequencies-{kind}", name,
-            f"Frequencies {rule} are kept. Strong line: mean over seeds ({seeds_sentence(arms)}, {images} images). Thin lines: seeds. No error bars.",
-            charts.lines(means, seeds, looks(arms), x_title="radius, cycles per image", y_title="accuracy, %", height=230, points=True, labels=False),
-            f"Accuracy against the radius, {name.lower()}, for each arm.", _wide(name, "Radius", means, arms, 100.0),
-        ))  # fmt: skip
-    where = {"follow": "the zero frequency follows the mask", "keep_dc": "the zero frequency is always kept"}.get(str(convention), "")
+        figures.append(
+            Figure(
+                f"fig-frequencies-{kind}",
+                name,
+                f"Frequencies {rule} are kept. Strong line: mean over seeds ({seeds_sentence(arms)}, {images} images). Thin lines: seeds. No error bars.",
+                charts.lines(
+                    means,
+                    seeds,
+                    looks(arms),
+                    x_title="radius, cycles per image",
+                    y_title="accuracy, %",
+                    height=230,
+                    points=True,
+                    labels=False,
+                ),
+                f"Accuracy against the radius, {name.lower()}, for each arm.",
+                _wide(name, "Radius", means, arms, 100.0),
+            )
+        )
+    where = {"follow": "the zero frequency follows the mask", "keep_dc": "the zero frequency is always kept"}.get(
+        str(convention), ""
+    )
     note = Prose(f"Convention “{convention}”{': ' + where if where else ''}.", "")
     return Section("frequencies", title, GROUP, intro, (Grid(tuple(figures), 2), note), legend=True)
 
@@ -279,13 +346,25 @@ def cues(view: StudyView, arms: Sequence[Arm]) -> Section:
             if value is None:
                 continue
             end = start + 100 * float(value)
-            rows.append({"arm": row[0], "part": part, "start": start, "end": end, "middle": (start + end) / 2, "value": end - start})
+            rows.append(
+                {
+                    "arm": row[0],
+                    "part": part,
+                    "start": start,
+                    "end": end,
+                    "middle": (start + end) / 2,
+                    "value": end - start,
+                }
+            )
             start = end
     order = [str(row[0]) for row in made.rows]
     figure = Figure(
-        "fig-cues", "Which cue the answers follow where the cues conflict",
+        "fig-cues",
+        "Which cue the answers follow where the cues conflict",
         f"Shares of {made.rows[0][6]} images, mean over seeds ({seeds_sentence(arms)}). No error bars.",
-        charts.shares(rows, order, CUES), "For each arm, the share of answers that follow the low cue, the high cue, or neither.", made,
+        charts.shares(rows, order, CUES),
+        "For each arm, the share of answers that follow the low cue, the high cue, or neither.",
+        made,
         keys=tuple(Key(label, f"cue-{token}") for label, token in zip(CUES, ("low", "high", "other"), strict=True)),
-    )  # fmt: skip
+    )
     return Section("cues", title, GROUP, intro, (figure, TableBlock(made)))

@@ -21,17 +21,35 @@ from regrow.report.table import shown
 from regrow.study.view import StudyView
 
 SECTIONS = (
-    result.summary, result.corruptions, result.severity, result.sparsity, record.examples,
-    mechanism.training, mechanism.topology, mechanism.masks, mechanism.frequencies, mechanism.cues,
-    record.costs, record.settings, record.runs, record.environment, record.notes, record.reproduce,
-)  # fmt: skip
+    result.summary,
+    result.corruptions,
+    result.severity,
+    result.sparsity,
+    record.examples,
+    mechanism.training,
+    mechanism.topology,
+    mechanism.masks,
+    mechanism.frequencies,
+    mechanism.cues,
+    record.costs,
+    record.settings,
+    record.runs,
+    record.environment,
+    record.notes,
+    record.reproduce,
+)
 
 #: Paths of the legend's marks in a box of 12 by 12, by the name of Vega's shape.
 MARKS = {
-    "circle": "M6 1.6a4.4 4.4 0 1 1 0 8.8a4.4 4.4 0 1 1 0-8.8z", "square": "M2 2h8v8h-8z", "triangle-up": "M6 1.4l5 9h-10z",
-    "diamond": "M6 .8l5.2 5.2l-5.2 5.2l-5.2-5.2z", "cross": "M4.2 1h3.6v3.2h3.2v3.6h-3.2v3.2h-3.6v-3.2h-3.2v-3.6h3.2z",
-    "triangle-down": "M6 10.6l5-9h-10z", "triangle-right": "M10.6 6l-9-5v10z", "triangle-left": "M1.4 6l9-5v10z",
-}  # fmt: skip
+    "circle": "M6 1.6a4.4 4.4 0 1 1 0 8.8a4.4 4.4 0 1 1 0-8.8z",
+    "square": "M2 2h8v8h-8z",
+    "triangle-up": "M6 1.4l5 9h-10z",
+    "diamond": "M6 .8l5.2 5.2l-5.2 5.2l-5.2-5.2z",
+    "cross": "M4.2 1h3.6v3.2h3.2v3.6h-3.2v3.2h-3.6v-3.2h-3.2v-3.6h3.2z",
+    "triangle-down": "M6 10.6l5-9h-10z",
+    "triangle-right": "M10.6 6l-9-5v10z",
+    "triangle-left": "M1.4 6l9-5v10z",
+}
 assert set(MARKS) == set(SHAPES)
 
 
@@ -84,7 +102,9 @@ def render(view: StudyView) -> str:
     """
     arms = arms_of(view)
     sections = tuple(make(view, arms) for make in SECTIONS)
-    return compose(Page(view.title or view.name, "regrow study", finding(view), _facts(view, arms), sections, legend_of(arms)))
+    return compose(
+        Page(view.title or view.name, "regrow study", finding(view), _facts(view, arms), sections, legend_of(arms))
+    )
 
 
 def legend_of(arms: Sequence[Arm]) -> tuple[LegendEntry, ...]:
@@ -99,8 +119,11 @@ def _facts(view: StudyView, arms: Sequence[Arm]) -> tuple[Fact, ...]:
     facts = [
         Fact(f"{done} of {len(view.runs)}", "runs done"),
         Fact(f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)}–{max(seeds)}" if seeds else "0", "seeds per arm"),  # noqa: RUF001
-        Fact(str(len(view.corruptions) * len(view.severities)), f"corrupted cells: {plural(len(view.corruptions), 'type')} × {plural(len(view.severities), 'severity').replace('severitys', 'severities')}"),
-    ]  # fmt: skip
+        Fact(
+            str(len(view.corruptions) * len(view.severities)),
+            f"corrupted cells: {plural(len(view.corruptions), 'type')} × {plural(len(view.severities), 'severity').replace('severitys', 'severities')}",
+        ),
+    ]
     counts = {s.n for r in view.runs for s in r.scores.values()}
     if counts:
         facts.append(Fact(f"{max(counts):,}", "images a cell"))
@@ -128,9 +151,12 @@ def compose(page: Page) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=FunctionLoader(lambda name: _asset("templates", name)), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=FunctionLoader(lambda name: _asset("templates", name)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters.update(human=human, shown=shown)
     specs = {figure.id: figure.spec for section in page.sections for figure in section.figures}
     scripts = [vega(), _asset("assets", "page.js")] if specs else [_asset("assets", "page.js")]
@@ -138,9 +164,13 @@ def compose(page: Page) -> str:
     for section in page.sections:
         groups.setdefault(section.group, []).append(section)
     return environment.get_template("page.html.j2").render(
-        page=page, groups=groups, css=Markup(_asset("assets", "page.css")), scripts=[Markup(s) for s in scripts],  # noqa: S704 (our own files)
-        specs=Markup(embedded(specs)), policy=_policy(scripts),  # noqa: S704 (escaped by embedded)
-    )  # fmt: skip
+        page=page,
+        groups=groups,
+        css=Markup(_asset("assets", "page.css")),
+        scripts=[Markup(s) for s in scripts],  # noqa: S704 (our own files)
+        specs=Markup(embedded(specs)),
+        policy=_policy(scripts),  # noqa: S704 (escaped by embedded)
+    )
 
 
 def embedded(value: object) -> str:
@@ -154,7 +184,7 @@ def embedded(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def finite(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
+def finite(value: Any) -> Any:
     """The same JSON value with NaN and infinities as null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -170,7 +200,7 @@ def vega() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that keeps its names to itself."""
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle()
+    bundle: str = vl_convert.javascript_bundle(None)
     return "(() => {" + bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "})();"
 
 

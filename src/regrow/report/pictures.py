@@ -78,7 +78,8 @@ def map_picture(counts: npt.NDArray[np.integer[Any]], k: int, alt: str) -> Pictu
 def thinned(counts: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
     """At most ``MAP_SIDE`` evenly spaced rows and columns of a map."""
     rows, columns = (np.unique(np.linspace(0, n - 1, min(n, MAP_SIDE)).round().astype(int)) for n in counts.shape)
-    return counts[np.ix_(rows, columns)]
+    chosen: npt.NDArray[np.integer[Any]] = counts[np.ix_(rows, columns)]
+    return chosen
 
 
 def sorted_map(counts: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
@@ -96,7 +97,9 @@ def image_picture(pixels: npt.NDArray[np.uint8], alt: str) -> Picture:
     if max(image.size) <= IMAGE_SIDE:
         return Picture(_png(image), alt, image.width, image.height)
     factor = IMAGE_SIDE / max(image.size)
-    image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.BOX)
+    image = image.resize(
+        (max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.BOX
+    )
     out = io.BytesIO()
     image.save(out, format="JPEG", quality=92)
     return Picture(_address(out.getvalue(), "jpeg"), alt, image.width, image.height)

@@ -22,7 +22,6 @@ from regrow.report.blocks import (
     TableBlock,
     human,
     nothing,
-    plural,
 )
 from regrow.report.pictures import IMAGE_SIDE, image_picture
 from regrow.report.tables import flat
@@ -35,7 +34,10 @@ PACKAGED = ("quick", "small", "paper", "gpu")
 
 
 def strip(
-    examples: Mapping[Cell, npt.NDArray[np.uint8]], corruptions: Sequence[str], severities: Sequence[int], families: Mapping[str, str]
+    examples: Mapping[Cell, npt.NDArray[np.uint8]],
+    corruptions: Sequence[str],
+    severities: Sequence[int],
+    families: Mapping[str, str],
 ) -> Strip | None:
     """Pictures of what was evaluated: a panel per original, a row per corruption, a column per severity; None without any."""
     there = {cell: images for cell, images in examples.items() if len(images)}
@@ -51,7 +53,12 @@ def strip(
         for family, name in order:
             cells = [there.get((name, s)) for s in severities]
             pictures = tuple(
-                (f"severity {s}", image_picture(x[i], f"Image {i + 1}, {human(name)}, severity {s}.") if x is not None and i < len(x) else None)
+                (
+                    f"severity {s}",
+                    image_picture(x[i], f"Image {i + 1}, {human(name)}, severity {s}.")
+                    if x is not None and i < len(x)
+                    else None,
+                )
                 for s, x in zip(severities, cells, strict=True)
             )
             if any(p for _, p in pictures):
@@ -59,7 +66,11 @@ def strip(
         panels.append((first, tuple(rows)))
     height, width = next(iter(there.values())).shape[1:3]
     caption = f"{n} of the evaluated images, {width} × {height} pixels, "
-    caption += "enlarged without smoothing." if max(height, width) <= IMAGE_SIDE else f"reduced to {IMAGE_SIDE} pixels for this page."
+    caption += (
+        "enlarged without smoothing."
+        if max(height, width) <= IMAGE_SIDE
+        else f"reduced to {IMAGE_SIDE} pixels for this page."
+    )
     return Strip(tuple(panels), tuple(f"severity {s}" for s in severities), caption)
 
 
@@ -69,7 +80,9 @@ def examples(view: StudyView, arms: Sequence[Arm]) -> Section:
     intro = "What the networks saw: the same image, clean and under every corruption that was evaluated."
     made = strip(view.examples, view.corruptions, view.severities, view.families)
     if made is None:
-        return Section("examples", "Example images", "Results", intro, nothing("No image of the evaluated cells was stored."))
+        return Section(
+            "examples", "Example images", "Results", intro, nothing("No image of the evaluated cells was stored.")
+        )
     return Section("examples", "Example images", "Results", intro, (made,))
 
 
@@ -91,13 +104,18 @@ def settings(view: StudyView, arms: Sequence[Arm]) -> Section:
         groups.setdefault(group if rest else "study", []).append((rest or key, value))
     if not groups:
         return Section("settings", "Settings", GROUP, intro, nothing("The recipe is empty."))
-    return Section("settings", "Settings", GROUP, intro, (Pairs(tuple((g, tuple(rows)) for g, rows in groups.items())),))
+    return Section(
+        "settings", "Settings", GROUP, intro, (Pairs(tuple((g, tuple(rows)) for g, rows in groups.items())),)
+    )
 
 
 def runs(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Every run that was ever started."""
     states = [r.state for r in view.runs]
-    counts = [f"{len(states)} planned", *(f"{states.count(s)} {s}" for s in ("done", "running", "failed") if states.count(s))]
+    counts = [
+        f"{len(states)} planned",
+        *(f"{states.count(s)} {s}" for s in ("done", "running", "failed") if states.count(s)),
+    ]
     intro = f"Every run counts, finished or not: {', '.join(counts)}; runs were started {view.started} times in all, repeats included."
     blocks: list[Block] = []
     failed = [r for r in view.runs if r.state == "failed"]

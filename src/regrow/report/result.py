@@ -12,13 +12,16 @@ from regrow.report.arms import (
     clean,
     differences,
     extras,
+    families,
     in_family_order,
     mean,
     mean_name,
     over,
+    pairs,
 )
 from regrow.report.blocks import Block, Figure, Grid, Prose, Section, TableBlock, human, listed, nothing, plural
 from regrow.report.finding import underfit_sentence
+from regrow.report.table import Column, Table, table
 from regrow.study.view import RunView, StudyView
 
 #: More arms than these are in the tables alone, where a chart would be too crowded or the page too heavy.
@@ -46,16 +49,20 @@ def images_sentence(view: StudyView) -> str:
     counts = {s.n for r in view.runs for s in r.scores.values()}
     if not counts:
         return "no image"
-    return f"{plural(counts.pop(), 'image')} a cell" if len(counts) == 1 else f"{min(counts)} to {max(counts)} images a cell"
+    return (
+        f"{plural(counts.pop(), 'image')} a cell"
+        if len(counts) == 1
+        else f"{min(counts)} to {max(counts)} images a cell"
+    )
 
 
-def seed_rows(arms: Sequence[Arm], measure: Callable[[RunView], float | None], **more: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+def seed_rows(arms: Sequence[Arm], measure: Callable[[RunView], float | None], **more: Any) -> list[dict[str, Any]]:
     """One row per finished run: arm, seed, value in per cent."""
     values = ((a.name, r.seed, measure(r)) for a in arms for r in a.done)
     return [{"arm": name, "seed": seed, "value": 100 * v, **more} for name, seed, v in values if v is not None]
 
 
-def mean_rows(arms: Sequence[Arm], measure: Callable[[RunView], float | None], **more: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+def mean_rows(arms: Sequence[Arm], measure: Callable[[RunView], float | None], **more: Any) -> list[dict[str, Any]]:
     """One row per arm: the mean over its finished runs in per cent."""
     values = ((a.name, mean(measure(r) for r in a.done), len(a.done)) for a in arms)
     return [{"arm": name, "value": 100 * v, "runs": n, **more} for name, v, n in values if v is not None]
@@ -77,28 +84,50 @@ def summary(view: StudyView, arms: Sequence[Arm]) -> Section:
         blocks.append(Prose(warning, "note"))
     if not seeds:
         why = "No finished run has every cell of the common types yet, so there is no mean to show."
-        return Section("summary", "Summary", GROUP, intro, (*blocks, Prose(why, "empty"), TableBlock(tables.summary(view, arms))))
+        return Section(
+            "summary", "Summary", GROUP, intro, (*blocks, Prose(why, "empty"), TableBlock(tables.summary(view, arms)))
+        )
     table = tables.summary(view, arms)
     figures = [
         Figure(
-            "fig-mean", f"{label} by arm", f"Dots: seeds ({seeds_sentence(arms)}, {images_sentence(view)}). Tick: their mean. No error bars.",
+            "fig-mean",
+            f"{label} by arm",
+            f"Dots: seeds ({seeds_sentence(arms)}, {images_sentence(view)}). Tick: their mean. No error bars.",
             charts.strip(seeds, mean_rows(arms, measure), looks(arms), f"{label}, %"),
-            f"Accuracy under corruption for each arm, one dot per seed: {_spoken(mean_rows(arms, measure))}.", _by_seed(seeds, label),
+            f"Accuracy under corruption for each arm, one dot per seed: {_spoken(mean_rows(arms, measure))}.",
+            _by_seed(seeds, label),
         )
-    ]  # fmt: skip
+    ]
     found = [d for d in differences(arms, measure) if d.n]
     if found:
         figures.append(_forest(view, arms, found, label))
     blocks.append(Grid(tuple(figures), 2))
     if not found:
-        blocks.append(Prose("There is no difference to dense: no seed has both a finished dense and a finished sparse run.", "empty"))
-    blocks.append(TableBlock(table))
+        blocks.append(
+            Prose(
+                "There is no difference to dense: no seed has both a finished dense and a finished sparse run.", "empty"
+            )
+        )
+    blocks += _summary_tables(table)
     return Section("summary", "Summary", GROUP, intro, tuple(blocks), legend=True)
 
 
-def _by_seed(rows: Sequence[dict[str, Any]], label: str) -> tables.Table:
-    from regrow.report.table import Column, table
+def _summary_tables(whole: Table) -> list[Block]:
+    """The summary in two tables that fit a page: accuracies, and differences."""
+    against = ["difference", "low", "high", "p", "p_holm", "pairs"]
+    sd = next(c.key for c in whole.columns if c.key.endswith("_sd"))
+    keys = [c.key for c in whole.columns if c.key not in (*against, sd)]
+    blocks: list[Block] = [TableBlock(whole.select(whole.title, keys, whole.note))]
+    rows = tuple(row for row in whole.rows if row[-1])
+    if rows:
+        note = "p: paired t test over seeds, two-sided; Holm corrects it for the number of arms. No interval and no p below 3 pairs."
+        blocks.append(
+            TableBlock(Table("", whole.columns, rows).select("Paired difference to dense", ["arm", sd, *against], note))
+        )
+    return blocks
 
+
+def _by_seed(rows: Sequence[dict[str, Any]], label: str) -> Table:
     columns = (Column("arm", "Arm"), Column("seed", "Seed", "integer"), Column("value", label, "percent"))
     return table(f"{label} by seed", columns, [(r["arm"], r["seed"], r["value"] / 100) for r in rows])
 
@@ -113,12 +142,16 @@ def interval_sentence(found: Sequence[Difference]) -> str:
     return text if len(with_interval) == len(found) else text + " Arms with fewer than three paired seeds have none."
 
 
-def difference_rows(found: Sequence[Difference]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+def difference_rows(
+    found: Sequence[Difference],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of seeds, means and intervals in points; only arms with three pairs or more have an interval."""
     base = [(d, {"arm": d.arm.name, "sparsity": d.arm.sparsity}) for d in found]
     seeds = [{**b, "seed": s, "value": 100 * x} for d, b in base for s, x in zip(d.seeds, d.by_seed, strict=True)]
     means = [{**b, "value": 100 * d.mean} for d, b in base if d.mean is not None]
-    intervals = [{**b, "low": 100 * d.low, "high": 100 * d.high} for d, b in base if d.low is not None and d.high is not None]
+    intervals = [
+        {**b, "low": 100 * d.low, "high": 100 * d.high} for d, b in base if d.low is not None and d.high is not None
+    ]
     return seeds, means, intervals
 
 
@@ -127,10 +160,13 @@ def _forest(view: StudyView, arms: Sequence[Arm], found: Sequence[Difference], l
     shown = [d.arm for d in found]
     caption = f"Dots: the same seed, arm minus dense. Tick: mean over seeds. {interval_sentence(found)}"
     return Figure(
-        "fig-difference", f"Difference to dense in {label}", caption,
+        "fig-difference",
+        f"Difference to dense in {label}",
+        caption,
         charts.forest(rows, means, intervals, looks(shown), "points, arm minus dense"),
-        f"Difference to dense for each arm in points: {_spoken(means, sign=True)}.", tables.differences_by_seed(view, arms),
-    )  # fmt: skip
+        f"Difference to dense for each arm in points: {_spoken(means, sign=True)}.",
+        tables.differences_by_seed(view, arms),
+    )
 
 
 def _spoken(rows: Sequence[dict[str, Any]], *, sign: bool = False) -> str:
@@ -154,17 +190,24 @@ def corruptions(view: StudyView, arms: Sequence[Arm]) -> Section:
         if here:
             spans.append({"label": label, "low": min(r["value"] for r in here), "high": max(r["value"] for r in here)})
     if not rows:
-        return Section("corruptions", "By corruption", GROUP, intro, nothing("No finished run has been evaluated on a corruption yet."))
+        return Section(
+            "corruptions",
+            "By corruption",
+            GROUP,
+            intro,
+            nothing("No finished run has been evaluated on a corruption yet."),
+        )
     blocks: list[Block] = [
         Figure(
-            "fig-corruptions", "Accuracy by corruption",
+            "fig-corruptions",
+            "Accuracy by corruption",
             f"Points: mean over severities {listed(view.severities)} and seeds ({seeds_sentence(arms)}, {images_sentence(view)}). "
             "Grey line: from the lowest to the highest arm; it is not an error bar.",
             charts.by_corruption(rows, spans, order, looks(arms), "accuracy, %"),
             "Accuracy of each arm under each corruption, grouped by family; the figures are in the table below.",
             tables.corruptions(view, arms),
         )
-    ]  # fmt: skip
+    ]
     blocks += _heat_maps(view, arms)
     return Section("corruptions", "By corruption", GROUP, intro, tuple(blocks), legend=True)
 
@@ -172,28 +215,42 @@ def corruptions(view: StudyView, arms: Sequence[Arm]) -> Section:
 def _heat_maps(view: StudyView, arms: Sequence[Arm]) -> list[Block]:
     made = [(a, tables.heat(view, a, arms)) for a in arms if not a.is_dense]
     made = [(a, t) for a, t in made if any(isinstance(v, float) for row in t.rows for v in row)]
-    limit = max((abs(v) for _, t in made for row in t.rows for v in row[2:] if isinstance(v, float)), default=0.0) * 100 or 1.0
+    limit = (
+        max((abs(v) for _, t in made for row in t.rows for v in row[2:] if isinstance(v, float)), default=0.0) * 100
+        or 1.0
+    )
     columns = [str(s) for s in view.severities]
     order = [human(name) for _, name in in_family_order(view)]
     figures = []
     for arm, table in made[:MAX_HEAT_MAPS]:
-        pairs = [d for d in differences([a for a in arms if a.is_dense or a is arm], clean) if d.arm is arm]
         rows = [
             {"label": human(str(row[0])), "severity": s, "value": 100 * v}
             for row in table.rows
             for s, v in zip(columns, row[2:], strict=True)
             if isinstance(v, float)
         ]
-        figures.append(Figure(
-            f"fig-heat-{arm.index}", f"{arm.name} minus dense",
-            f"Points, mean over {plural(pairs[0].n if pairs else 0, 'paired seed')}. Same colour scale in all panels; no test was made on single cells.",
-            charts.heat_map(rows, order, columns, limit), f"Difference of {arm.name} to dense for each corruption and severity, in points.", table,
-        ))  # fmt: skip
+        figures.append(
+            Figure(
+                f"fig-heat-{arm.index}",
+                f"{arm.name} minus dense",
+                f"Points, mean over {plural(pairs(arm, arms), 'paired seed')}. Same colour scale in all panels; no test was made on single cells.",
+                charts.heat_map(rows, order, columns, limit),
+                f"Difference of {arm.name} to dense for each corruption and severity, in points.",
+                table,
+            )
+        )
     if not figures:
-        return [Prose("There is no difference to dense by cell: no seed has both a finished dense and a finished sparse run.", "empty")]
+        return [
+            Prose(
+                "There is no difference to dense by cell: no seed has both a finished dense and a finished sparse run.",
+                "empty",
+            )
+        ]
     blocks: list[Block] = [Grid(tuple(figures), 3)]
     if len(made) > MAX_HEAT_MAPS:
-        blocks.append(Prose(f"The first {MAX_HEAT_MAPS} of {len(made)} arms are drawn; the exported tables hold all.", "note"))
+        blocks.append(
+            Prose(f"The first {MAX_HEAT_MAPS} of {len(made)} arms are drawn; the exported tables hold all.", "note")
+        )
     return blocks
 
 
@@ -201,7 +258,7 @@ def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
     """How accuracy falls with severity."""
     intro = "How accuracy falls as a corruption gets stronger. The clean images are a set of their own, so no line joins them."
     levels = [str(s) for s in view.severities]
-    groups = [("common", view.common), *tables.families(view).items()]
+    groups = [("common", view.common), *families(view).items()]
     figures = []
     for name, group in groups:
         if not group:
@@ -214,28 +271,44 @@ def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
             continue
         whole = name == "common"
         title = f"{mean_name(view)} by severity" if whole else f"{name.capitalize()} ({plural(len(group), 'type')})"
-        figures.append(Figure(
-            f"fig-severity-{name}", title,
-            f"Strong line: mean over {plural(len(group), 'type')} and seeds ({seeds_sentence(arms)}). Thin lines: seeds. No error bars."
-            if whole else f"{listed([human(c) for c in group])}. Lines as above.",
-            charts.lines(
-                means, seeds, looks(arms), x_title="severity", y_title="accuracy, %", height=270 if whole else 170,
-                ordinal=["clean", *levels], points=True, labels=whole, detached="clean",
-            ),
-            f"Accuracy by severity for each arm, {title}.", tables.severities(view, arms) if whole else _severity_table(view, arms, group, title),
-        ))  # fmt: skip
+        figures.append(
+            Figure(
+                f"fig-severity-{name}",
+                title,
+                f"Strong line: mean over {plural(len(group), 'type')} and seeds ({seeds_sentence(arms)}). Thin lines: seeds. No error bars. The axis does not start at zero."
+                if whole
+                else f"{listed([human(c) for c in group])}. Lines as in the first chart.",
+                charts.lines(
+                    means,
+                    seeds,
+                    looks(arms),
+                    x_title="severity",
+                    y_title="accuracy, %",
+                    height=270 if whole else 170,
+                    ordinal=["clean", *levels],
+                    points=True,
+                    labels=whole,
+                    detached="clean",
+                ),
+                f"Accuracy by severity for each arm, {title}.",
+                tables.severities(view, arms) if whole else _severity_table(view, arms, group, title),
+            )
+        )
     if not figures:
-        return Section("severity", "By severity", GROUP, intro, nothing("No finished run has been evaluated on every common type yet."))
+        return Section(
+            "severity",
+            "By severity",
+            GROUP,
+            intro,
+            nothing("No finished run has been evaluated on every common type yet."),
+        )
     blocks: tuple[Block, ...] = (figures[0], Grid(tuple(figures[1:]), 2)) if len(figures) > 2 else tuple(figures[:1])
     return Section("severity", "By severity", GROUP, intro, blocks, legend=True)
 
 
-def _severity_table(view: StudyView, arms: Sequence[Arm], group: Sequence[str], title: str) -> tables.Table:
-    from regrow.report.table import Column, table
-
-    rows = [
-        (str(s), *(mean(over(view, group, (s,))(r) for r in a.done) for a in arms)) for s in view.severities
-    ]
+def _severity_table(view: StudyView, arms: Sequence[Arm], group: Sequence[str], title: str) -> Table:
+    rows = [("clean", *(mean(clean(r) for r in a.done) for a in arms))]
+    rows += [(str(s), *(mean(over(view, group, (s,))(r) for r in a.done) for a in arms)) for s in view.severities]
     return table(title, (Column("severity", "Severity"), *(Column(a.name, a.name, "percent") for a in arms)), rows)
 
 
@@ -247,10 +320,12 @@ def sparsity(view: StudyView, arms: Sequence[Arm]) -> Section:
     levels = sorted({d.arm.sparsity for d in found})
     title = "Against sparsity"
     if not found:
-        return Section("sparsity", title, GROUP, intro, nothing("No sparse run has a finished dense partner of the same seed yet."))
+        return Section(
+            "sparsity", title, GROUP, intro, nothing("No sparse run has a finished dense partner of the same seed yet.")
+        )
     if len(levels) == 1:
         why = f"One sparsity only was run ({levels[0]:g}), so there is no curve to draw: the differences are those of the summary."
-        return Section("sparsity", title, GROUP, intro, (Prose(why, "empty"), TableBlock(tables.sparsity(view, arms))))
+        return Section("sparsity", title, GROUP, intro, (Prose(why, "empty"),))
     rows, means, intervals = difference_rows(found)
     method = {d.arm.name: _line_name(d.arm) for d in found}
     first: dict[str, int] = {}
@@ -259,12 +334,14 @@ def sparsity(view: StudyView, arms: Sequence[Arm]) -> Section:
     for row in (*rows, *means, *intervals):
         row["arm"] = method[row["arm"]]
     figure = Figure(
-        "fig-sparsity", f"Gain in {label} against sparsity",
+        "fig-sparsity",
+        f"Gain in {label} against sparsity",
         f"Dots: seeds. Line: their mean. {interval_sentence(found)}",
         charts.sparsities(rows, means, intervals, list(first.items()), "points, arm minus dense"),
-        f"Difference to dense in points against sparsity: {_spoken(means, sign=True)}.", tables.sparsity(view, arms),
+        f"Difference to dense in points against sparsity: {_spoken(means, sign=True)}.",
+        tables.sparsity(view, arms),
         keys=_line_keys(first),
-    )  # fmt: skip
+    )
     return Section("sparsity", title, GROUP, intro, (figure,))
 
 
@@ -272,7 +349,7 @@ def _line_name(arm: Arm) -> str:
     return " ".join([arm.method, *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in arm.axes)])
 
 
-def _line_keys(first: dict[str, int]) -> Any:  # noqa: ANN401
+def _line_keys(first: dict[str, int]) -> Any:
     from regrow.report.blocks import Key
 
     return tuple(Key(name, f"arm-{index % charts.N_COLOURS}") for name, index in first.items())

@@ -77,6 +77,13 @@ class Table:
         at = keys.index(key)
         return [row[at] for row in self.rows]
 
+    def select(self, title: str, keys: Sequence[str], note: str = "") -> Table:
+        """The same rows with some of the columns, in the order of ``keys``."""
+        names = [c.key for c in self.columns]
+        at = [names.index(key) for key in keys]
+        rows = tuple(tuple(row[i] for i in at) for row in self.rows)
+        return Table(title, tuple(self.columns[i] for i in at), rows, note)
+
     def to_markdown(self) -> str:
         """Markdown (pipes) with rounded values; nothing in a cell can break the table or become HTML."""
         head = "| " + " | ".join(_markdown(c.label) for c in self.columns) + " |"

@@ -7,13 +7,12 @@ from typing import Any
 
 from regrow.report.arms import (
     Arm,
-    accuracy,
     arms_of,
     clean,
-    difference,
     differences,
     extras,
     families,
+    gain,
     in_family_order,
     mean,
     mean_name,
@@ -36,9 +35,22 @@ def tables(view: StudyView) -> dict[str, Table]:
         ``layers``, ``attenuation``, ``reliance``, ``costs``, ``settings``, ``runs`` and ``environment``.
     """
     makers = (
-        summary, differences_by_seed, corruptions, cells, severities, sparsity, topology, updates, layers,
-        attenuation, reliance, costs, settings, runs, environment,
-    )  # fmt: skip
+        summary,
+        differences_by_seed,
+        corruptions,
+        cells,
+        severities,
+        sparsity,
+        topology,
+        updates,
+        layers,
+        attenuation,
+        reliance,
+        costs,
+        settings,
+        runs,
+        environment,
+    )
     arms = arms_of(view)
     names = {"differences_by_seed": "differences"}
     return {names.get(make.__name__, make.__name__): make(view, arms) for make in makers}
@@ -62,14 +74,20 @@ def summary(view: StudyView, arms: Sequence[Arm]) -> Table:
         d = found.get(arm.name)
         spread_here = spread(over(view, view.common)(r) for r in arm.done)
         means = [mean(measure(r) for r in arm.done) for _, measure in measures]
-        against: tuple[Value, ...] = (d.mean, d.low, d.high, d.p, d.n) if d else (None, None, None, None, None)
+        against: tuple[Value, ...] = (d.mean, d.low, d.high, d.p, d.p_holm, d.n) if d else (None,) * 6
         rows.append((arm.name, len(arm.done), *means, spread_here, *against))
     columns = (
-        Column("arm", "Arm"), Column("runs", "Runs", "integer"), *(c for c, _ in measures),
+        Column("arm", "Arm"),
+        Column("runs", "Runs", "integer"),
+        *(c for c, _ in measures),
         Column(f"{label}_sd", f"{label} sd", "percent"),
-        Column("difference", "Minus dense, points", "points"), Column("low", "95 % low", "points"),
-        Column("high", "95 % high", "points"), Column("p", "p", "probability"), Column("pairs", "Pairs", "integer"),
-    )  # fmt: skip
+        Column("difference", "Minus dense, points", "points"),
+        Column("low", "95 % low", "points"),
+        Column("high", "95 % high", "points"),
+        Column("p", "p", "probability"),
+        Column("p_holm", "p, Holm", "probability"),
+        Column("pairs", "Pairs", "integer"),
+    )
     note = (
         f"Means over finished runs. {label} is the mean over {len(view.common)} of the fifteen common corruption types and "
         f"severities {', '.join(map(str, view.severities))}. Difference: {label}, paired by seed; no interval below 3 pairs."
@@ -86,19 +104,31 @@ def differences_by_seed(view: StudyView, arms: Sequence[Arm]) -> Table:
         for seed, value in zip(d.seeds, d.by_seed, strict=True)
     ]
     columns = (
-        Column("arm", "Arm"), Column("reference", "Minus"), Column("seed", "Seed", "integer"),
+        Column("arm", "Arm"),
+        Column("reference", "Minus"),
+        Column("seed", "Seed", "integer"),
         Column("difference", f"{label}, points", "points"),
-    )  # fmt: skip
+    )
     return table(f"Difference to dense in {label}, by seed", columns, rows)
 
 
 def corruptions(view: StudyView, arms: Sequence[Arm]) -> Table:
     """One row per corruption: mean over severities and seeds for every arm."""
     rows = [
-        (name, family, "" if name in view.common else "extra", *(mean(over(view, [name])(r) for r in a.done) for a in arms))
+        (
+            name,
+            family,
+            "" if name in view.common else "extra",
+            *(mean(over(view, [name])(r) for r in a.done) for a in arms),
+        )
         for family, name in in_family_order(view)
     ]
-    columns = (Column("corruption", "Corruption"), Column("family", "Family"), Column("set", "Set"), *_arm_columns(arms))
+    columns = (
+        Column("corruption", "Corruption"),
+        Column("family", "Family"),
+        Column("set", "Set"),
+        *_arm_columns(arms),
+    )
     return table("Accuracy by corruption", columns, rows, "Mean over severities and finished runs.")
 
 
@@ -111,9 +141,13 @@ def cells(view: StudyView, arms: Sequence[Arm]) -> Table:
         for (corruption, severity), score in run.scores.items()
     ]
     columns = (
-        Column("arm", "Arm"), Column("seed", "Seed", "integer"), Column("corruption", "Corruption"),
-        Column("severity", "Severity", "integer"), Column("accuracy", "Accuracy", "percent"), Column("n", "Images", "integer"),
-    )  # fmt: skip
+        Column("arm", "Arm"),
+        Column("seed", "Seed", "integer"),
+        Column("corruption", "Corruption"),
+        Column("severity", "Severity", "integer"),
+        Column("accuracy", "Accuracy", "percent"),
+        Column("n", "Images", "integer"),
+    )
     return table("Every evaluated cell", columns, rows)
 
 
@@ -133,10 +167,14 @@ def sparsity(view: StudyView, arms: Sequence[Arm]) -> Table:
         for d in differences(arms, over(view, view.common))
     ]
     columns = (
-        Column("arm", "Arm"), Column("method", "Method"), Column("sparsity", "Sparsity", "share"),
-        Column("difference", "Minus dense, points", "points"), Column("low", "95 % low", "points"),
-        Column("high", "95 % high", "points"), Column("pairs", "Pairs", "integer"),
-    )  # fmt: skip
+        Column("arm", "Arm"),
+        Column("method", "Method"),
+        Column("sparsity", "Sparsity", "share"),
+        Column("difference", "Minus dense, points", "points"),
+        Column("low", "95 % low", "points"),
+        Column("high", "95 % high", "points"),
+        Column("pairs", "Pairs", "integer"),
+    )
     return table("Gain against sparsity", columns, rows)
 
 
@@ -149,18 +187,30 @@ def topology(view: StudyView, arms: Sequence[Arm]) -> Table:
             continue
         plan = next((r.plan for r in arm.runs if r.plan), {})
         kept = sum(bool(layer.get("kept_dense")) for layer in plan.get("layers", ()))
-        rows.append((
-            arm.name, plan.get("updates"), mean(result_number("updates")(r) for r in arm.done), plan.get("interval"),
-            mean(result_number("itop_rate")(r) for r in arm.done), plan.get("density"),
-            mean(result_number("density")(r) for r in arm.done), kept, len(plan.get("layers", ())),
-        ))  # fmt: skip
+        rows.append(
+            (
+                arm.name,
+                plan.get("updates"),
+                mean(result_number("updates")(r) for r in arm.done),
+                plan.get("interval"),
+                mean(result_number("itop_rate")(r) for r in arm.done),
+                plan.get("density"),
+                mean(result_number("density")(r) for r in arm.done),
+                kept,
+                len(plan.get("layers", ())),
+            )
+        )
     columns = (
-        Column("arm", "Arm"), Column("updates_planned", "Updates planned", "integer"),
-        Column("updates_done", "done", "number"), Column("interval", "Interval, steps", "integer"),
-        Column("itop_rate", "ITOP rate", "share"), Column("density_planned", "Density planned", "share"),
-        Column("density", "at the end", "share"), Column("kept_dense", "Layers kept dense", "integer"),
+        Column("arm", "Arm"),
+        Column("updates_planned", "Updates planned", "integer"),
+        Column("updates_done", "done", "number"),
+        Column("interval", "Interval, steps", "integer"),
+        Column("itop_rate", "ITOP rate", "share"),
+        Column("density_planned", "Density planned", "share"),
+        Column("density", "at the end", "share"),
+        Column("kept_dense", "Layers kept dense", "integer"),
         Column("layers", "of", "integer"),
-    )  # fmt: skip
+    )
     return table("Topology of the sparse runs", columns, rows, "ITOP rate: share of weights that were ever active.")
 
 
@@ -175,10 +225,15 @@ def updates(view: StudyView, arms: Sequence[Arm]) -> Table:
             means = (mean(x[key] for x in here) for key in ("dropped", "returned", "fresh", "itop_rate"))
             rows.append((arm.name, number, round(mean(x["step"] for x in here) or 0), *means, len(here)))
     columns = (
-        Column("arm", "Arm"), Column("update", "Update", "integer"), Column("step", "Step", "integer"),
-        Column("dropped", "Dropped", "percent"), Column("returned", "Returned", "percent"),
-        Column("fresh", "Fresh", "percent"), Column("itop_rate", "ITOP rate", "share"), Column("runs", "Runs", "integer"),
-    )  # fmt: skip
+        Column("arm", "Arm"),
+        Column("update", "Update", "integer"),
+        Column("step", "Step", "integer"),
+        Column("dropped", "Dropped", "percent"),
+        Column("returned", "Returned", "percent"),
+        Column("fresh", "Fresh", "percent"),
+        Column("itop_rate", "ITOP rate", "share"),
+        Column("runs", "Runs", "integer"),
+    )
     note = "Shares of the active weights. Returned: dropped and grown back in the same update. Fresh: newly active."
     return table("Topology updates", columns, rows, note)
 
@@ -194,7 +249,11 @@ def _per_update(run: RunView) -> dict[int, dict[str, float]]:
         one = {key: sum(int(r[key]) for r in rows) / active for key in ("dropped", "returned", "fresh")}
         weights = [sizes.get(str(r["layer"]), 0.0) for r in rows]
         total = sum(weights)
-        itop = sum(float(r["itop_rate"]) * w for r, w in zip(rows, weights, strict=True)) / total if total else float("nan")
+        itop = (
+            sum(float(r["itop_rate"]) * w for r, w in zip(rows, weights, strict=True)) / total
+            if total
+            else float("nan")
+        )
         found[number] = {**one, "itop_rate": itop, "step": float(rows[0]["step"])}
     return found
 
@@ -211,16 +270,21 @@ def layers(view: StudyView, arms: Sequence[Arm]) -> Table:
     density = {name: {str(x["name"]): x for x in plan.get("layers", ())} for name, plan in plans.items()}
     rows = [
         (
-            name, " × ".join(map(str, layer["shape"])), int(layer["n_weights"]),
+            name,
+            " × ".join(map(str, layer["shape"])),
+            int(layer["n_weights"]),
             *(float(density[a.name][name]["density"]) if name in density[a.name] else None for a in sparse),
             ", ".join(a.name for a in sparse if density[a.name].get(name, {}).get("kept_dense")),
         )
         for name, layer in order.items()
-    ]  # fmt: skip
+    ]
     columns = (
-        Column("layer", "Layer"), Column("shape", "Shape"), Column("n_weights", "Weights", "integer"),
-        *_arm_columns(sparse, "share"), Column("kept_dense", "Kept dense in"),
-    )  # fmt: skip
+        Column("layer", "Layer"),
+        Column("shape", "Shape"),
+        Column("n_weights", "Weights", "integer"),
+        *_arm_columns(sparse, "share"),
+        Column("kept_dense", "Kept dense in"),
+    )
     return table("Density by layer", columns, rows)
 
 
@@ -256,37 +320,60 @@ def reliance(view: StudyView, arms: Sequence[Arm]) -> Table:
             means = [mean(None if x.get(k) is None else float(x[k]) for x in there) for k in keys]
             rows.append((arm.name, *means, int(there[0].get("n", 0)), len(there)))
     columns = (
-        Column("arm", "Arm"), Column("low", "Follows low", "percent"), Column("high", "Follows high", "percent"),
-        Column("other", "Neither", "percent"), Column("low_only", "Low cue alone", "percent"),
-        Column("high_only", "High cue alone", "percent"), Column("n", "Images", "integer"), Column("runs", "Runs", "integer"),
-    )  # fmt: skip
-    return table("Reliance on low and high frequencies", columns, rows, "Where the two cues conflict, or one is absent.")
+        Column("arm", "Arm"),
+        Column("low", "Follows low", "percent"),
+        Column("high", "Follows high", "percent"),
+        Column("other", "Neither", "percent"),
+        Column("low_only", "Low cue alone", "percent"),
+        Column("high_only", "High cue alone", "percent"),
+        Column("n", "Images", "integer"),
+        Column("runs", "Runs", "integer"),
+    )
+    return table(
+        "Reliance on low and high frequencies", columns, rows, "Where the two cues conflict, or one is absent."
+    )
 
 
 def costs(view: StudyView, arms: Sequence[Arm]) -> Table:
     """One row per arm: weights, FLOPs, time and memory; means over finished runs."""
     del view
 
-    def flops(key: str) -> Measure:
-        return lambda r: ((r.result or {}).get("flops") or {}).get(key)
+    def flops(key: str, unit: float = 1.0) -> Measure:
+        def read(run: RunView) -> float | None:
+            value = ((run.result or {}).get("flops") or {}).get(key)
+            return None if value is None else float(value) / unit
+
+        return read
 
     rows = []
     for arm in arms:
         plan = next((r.plan for r in arm.runs if r.plan), {})
         measures = (
-            result_number("n_parameters"), flops("forward_dense"), flops("forward_sparse"), flops("training_ratio"),
-            result_number("steps"), result_number("wall_s"), result_number("images_per_s"),
-        )  # fmt: skip
+            result_number("n_parameters"),
+            flops("forward_dense", 1e6),
+            flops("forward_sparse", 1e6),
+            flops("training_ratio"),
+            result_number("steps"),
+            result_number("wall_s"),
+            result_number("images_per_s"),
+        )
         values: list[Value] = [mean(m(r) for r in arm.done) for m in measures]
         memory = mean(result_number("peak_memory_bytes")(r) for r in arm.done)
-        rows.append((arm.name, values[0], plan.get("n_active"), *values[1:], None if memory is None else memory / 2**20))
+        rows.append(
+            (arm.name, values[0], plan.get("n_active"), *values[1:], None if memory is None else memory / 2**20)
+        )
     columns = (
-        Column("arm", "Arm"), Column("n_parameters", "Parameters", "integer"), Column("n_active", "Active weights", "integer"),
-        Column("forward_dense_flops", "Forward FLOPs, dense", "number"),
-        Column("forward_sparse_flops", "with masks", "number"), Column("training_ratio", "Training FLOPs / dense", "share"),
-        Column("steps", "Steps", "integer"), Column("wall_s", "Wall time, s", "number"),
-        Column("images_per_s", "Images/s", "number"), Column("peak_memory_mib", "Peak memory, MiB", "number"),
-    )  # fmt: skip
+        Column("arm", "Arm"),
+        Column("n_parameters", "Parameters", "integer"),
+        Column("n_active", "Active weights", "integer"),
+        Column("forward_dense_mflops", "Forward MFLOPs, dense", "number"),
+        Column("forward_sparse_mflops", "with masks", "number"),
+        Column("training_ratio", "Training FLOPs / dense", "share"),
+        Column("steps", "Steps", "integer"),
+        Column("wall_s", "Wall time, s", "number"),
+        Column("images_per_s", "Images/s", "number"),
+        Column("peak_memory_mib", "Peak memory, MiB", "number"),
+    )
     note = "FLOPs are theoretical, for one image, two per multiply-add: on ordinary hardware a mask saves no time."
     return table("Costs", columns, rows, note)
 
@@ -304,16 +391,31 @@ def runs(view: StudyView, arms: Sequence[Arm]) -> Table:
     measure = over(view, view.common)
     rows = [
         (
-            run.name, names[id(run)], run.seed, run.state, run.attempts, clean(run), measure(run), train_accuracy(run),
-            result_number("wall_s")(run), run.reason,
+            run.name,
+            names[id(run)],
+            run.seed,
+            run.state,
+            run.attempts,
+            clean(run),
+            measure(run),
+            train_accuracy(run),
+            result_number("wall_s")(run),
+            run.reason,
         )
         for run in view.runs
-    ]  # fmt: skip
+    ]
     columns = (
-        Column("run", "Run"), Column("arm", "Arm"), Column("seed", "Seed", "integer"), Column("state", "State"),
-        Column("attempts", "Starts", "integer"), Column("clean", "Clean", "percent"), Column(label, label, "percent"),
-        Column("train_accuracy", "Train", "percent"), Column("wall_s", "Wall time, s", "number"), Column("reason", "Reason"),
-    )  # fmt: skip
+        Column("run", "Run"),
+        Column("arm", "Arm"),
+        Column("seed", "Seed", "integer"),
+        Column("state", "State"),
+        Column("attempts", "Starts", "integer"),
+        Column("clean", "Clean", "percent"),
+        Column(label, label, "percent"),
+        Column("train_accuracy", "Train", "percent"),
+        Column("wall_s", "Wall time, s", "number"),
+        Column("reason", "Reason"),
+    )
     return table("Runs", columns, rows)
 
 
@@ -336,10 +438,19 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping) and value:
             rows += flat(value, name)
         elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
-            rows += flat({str(i): item for i, item in enumerate(value)}, name)
+            for i, item in enumerate(value):
+                rows += _named(item, i, name) if isinstance(item, Mapping) else [(f"{name}.{i}", _plain(item))]
         else:
             rows.append((name, _plain(value)))
     return rows
+
+
+def _named(item: Mapping[str, Any], index: int, prefix: str) -> list[tuple[str, str]]:
+    """A record of a list, under its own label or name where it has one."""
+    key = "label" if item.get("label") else "name"
+    title = str(item.get(key, index))
+    rest = {k: v for k, v in item.items() if k != key}
+    return flat(rest, f"{prefix}.{title}") if rest else [(f"{prefix}.{title}", "as it is")]
 
 
 def _plain(value: object) -> str:
@@ -362,10 +473,11 @@ def heat(view: StudyView, arm: Arm, arms: Sequence[Arm]) -> Table:
     """Difference of one arm to dense by corruption and severity: mean over the common seeds, in points."""
     rows = []
     for family, name in in_family_order(view):
-        by_severity = [difference(arm, arms, lambda r, n=name, s=s: accuracy(r, n, s)).mean for s in view.severities]  # type: ignore[misc]
+        by_severity = [gain(arm, arms, over(view, (name,), (s,))) for s in view.severities]
         rows.append((name, family, *by_severity))
     columns = (
-        Column("corruption", "Corruption"), Column("family", "Family"),
+        Column("corruption", "Corruption"),
+        Column("family", "Family"),
         *(Column(f"severity_{s}", f"Severity {s}", "points") for s in view.severities),
-    )  # fmt: skip
+    )
     return table(f"{arm.name} minus dense", columns, rows)

@@ -17,9 +17,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def flops(
-    model: nn.Module, input_shape: Sequence[int], densities: Mapping[str, float] | None = None
-) -> dict[str, Any]:
+def flops(model: nn.Module, input_shape: Sequence[int], densities: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Forward operations per sample of the Linear and Conv layers: 2 per multiply-add.
 
     Biases, norms, activations, pooling and attention products are not counted.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from regrow.errors import InputError
 
@@ -80,9 +79,8 @@ def choose(model: nn.Module, layers: Choice | None = None, keep_dense: Iterable[
     """
     found: list[Chosen] = []
     for name, owner, attribute in _candidates(model):
-        _refuse_parametrised(name, owner, attribute)
-        parameter = getattr(owner, attribute)
-        if not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
+        parameter: nn.Parameter | None = getattr(owner, attribute)
+        if parameter is None or not parameter.requires_grad:
             continue
         if all(parameter is not other.parameter for other in found):
             found.append(Chosen(name, parameter, owner, attribute))
@@ -143,16 +141,13 @@ def _matching(found: list[Chosen], patterns: Iterable[str], argument: str) -> It
         yield from names
 
 
-def _refuse_parametrised(name: str, owner: nn.Module, attribute: str) -> None:
-    if parametrize.is_parametrized(owner, attribute) or hasattr(owner, f"{attribute}_orig"):
-        raise InputError(
-            f"{name} is computed from other parameters (a parametrization), so it cannot be masked.",
-            "remove the parametrization, or leave the layer out with layers=['!...'].",
-        )
-
-
 def _refuse_unfit(one: Chosen) -> None:
     parameter = one.parameter
+    if one.attribute not in one.owner._parameters:
+        raise InputError(
+            f"{one.name} is computed from other parameters (a parametrization), so it cannot be masked.",
+            "remove the parametrization, or leave the layer out with layers=['!...'].",
+        )
     if isinstance(parameter, nn.parameter.UninitializedParameter):
         raise InputError(f"{one.name} has no shape yet (a lazy module).", "run one batch through the model first.")
     if type(parameter.data) is not torch.Tensor or parameter.layout is not torch.strided:

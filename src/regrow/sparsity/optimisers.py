@@ -29,7 +29,7 @@ ZERO_PRESERVING: frozenset[type[Optimizer]] = frozenset(
 
 def unwrapped(optimizer: Optimizer) -> Optimizer:
     """The optimiser inside wrappers such as those of Accelerate and Fabric (their ``.optimizer``)."""
-    while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
+    while (inner := getattr(optimizer, "optimizer", None)) is not None:
         optimizer = inner
     return optimizer
 

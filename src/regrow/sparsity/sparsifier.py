@@ -263,6 +263,7 @@ class Sparsifier:
         weight = layer.parameter.detach()
         weight.view(flags.dtype).bitwise_and_(flags - 1)
         self._reset_state(layer, flags)
+        layer.mask_gradient(layer.parameter)  # a loop may not clear it before the next step
 
     def _reset_state(self, layer: _Sparse, flags: Tensor) -> None:
         """Give the flagged weights (integers 1) fresh optimiser state."""
@@ -318,9 +319,7 @@ class Sparsifier:
     def report(self) -> list[dict[str, Any]]:
         """A row per layer: name, shape, n_weights, n_active, density, kept_dense, ever_active (a count)."""
         rows = self._plan.rows()
-        return [
-            {**row, "ever_active": self._ever_active(c)} for row, c in zip(rows, self._plan.layers, strict=True)
-        ]
+        return [{**row, "ever_active": self._ever_active(c)} for row, c in zip(rows, self._plan.layers, strict=True)]
 
     def summary(self) -> str:
         """A text table of the layers, with totals, the layers kept dense, the updates and the ITOP rate so far."""

@@ -86,25 +86,31 @@ def make_cells(
     stored: dict[str, Any] = files.read_json(index) if index.exists() else {}
     if stored.get("schema") == SCHEMA and stored.get("source") == source and _whole(folder, stored["digests"]):
         return _cell_set(folder, recipe.data.name, stored)
-    test = data.load(
-        recipe.data.name, "test", root=data_root, options=recipe.data.options, n=recipe.data.test_images
-    )
+    test = data.load(recipe.data.name, "test", root=data_root, options=recipe.data.options, n=recipe.data.test_images)
     digests = {"labels.npy": _save(folder / "labels.npy", test.labels)}
     jobs = [("clean", 0)] + [(name, s) for name in names for s in recipe.evaluation.severities]
     for done, (name, severity) in enumerate(jobs):
         progress(done, len(jobs))
         images = test.images
         if severity:
-            images = corruptions.corrupt(images, name, severity, seed=recipe.evaluation.seed, mode="exact")
+            images = corruptions.corrupt_set(images, name, severity, seed=recipe.evaluation.seed)
         file = f"{recipe.data.name}.{name}.{severity}.npy"
         digests[file] = _save(folder / file, np.ascontiguousarray(images))
     progress(len(jobs), len(jobs))
-    scale, note = corruptions.scale_for(test.spec.image_size)
+    scale, note = corruptions.choose_scale(test.spec.image_size)
     notes = [note] if note else []
-    notes += [f"{name}: {text}" for name in names if (text := corruptions.get(name).note)]
+    notes += [text for name in names if (text := codec_note(name))]
     stored = {"schema": SCHEMA, "source": source, "digests": digests, "scale": scale, "notes": notes, "mode": "exact"}
     files.write_json(index, stored)
     return _cell_set(folder, recipe.data.name, stored)
+
+
+def codec_note(name: str) -> str:
+    """What must be said wherever a corruption's numbers appear that a codec made; empty where none is involved."""
+    codec = corruptions.get(name).codec
+    if codec is None:
+        return ""
+    return f"{name}: codec={codec}; the published sets were coded by libjpeg 9, whose pixels differ slightly"
 
 
 def open_cells(folder: Path, dataset: str) -> CellSet:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from regrow import analysis, data, files
+from regrow.data import cues
 from regrow.errors import DataError
 from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
 from regrow.evaluation.records import is_current, load_record, record_path, save_record
@@ -75,9 +76,7 @@ def train(settings: RunSettings, run: Path, data_root: Path | None, report: Repo
         settings.data.name, "train", root=data_root, options=settings.data.options, n=settings.data.train_images
     )
     spec = images.spec
-    plan = describe(
-        settings, n_images=len(images.labels), n_classes=len(spec.classes), image_size=spec.image_size
-    )
+    plan = describe(settings, n_images=len(images.labels), n_classes=len(spec.classes), image_size=spec.image_size)
     files.write_json(run / "plan.json", plan)
     result = Trainer(settings, images, run, report).train()
     result["flops"] = plan["flops"]
@@ -149,7 +148,7 @@ def analyse(
     report(Progress("analyse", 0, 1))
     kernels, sizes = _kernel_maps(weights)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **kernels)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **kernels)
     files.write_bytes(folder / "kernels.npz", buffer.getvalue())
     files.write_json(folder / "kernel_sizes.json", sizes)
     files.write_json(folder / "attenuation.json", _attenuation(predict, settings, recipe, cells, device))
@@ -162,7 +161,7 @@ def analyse(
 
 def _kernel_maps(weights: Weights) -> tuple[dict[str, Any], dict[str, int]]:
     """Active weights per kernel of every layer that has a mask; of a dense network, non-zero weights."""
-    layers = {name: mask for name, mask in weights.masks.items()} or {
+    layers = dict(weights.masks) or {
         name: value != 0 for name, value in weights.tensors.items() if value.ndim in (2, 4)
     }
     maps = {name: analysis.kernel_map(mask).astype(np.uint16) for name, mask in layers.items()}
@@ -178,7 +177,9 @@ def _attenuation(
     images, labels = cells.images("clean", 0)[: chosen.images], cells.labels()[: chosen.images]
     low, high = analysis.registered_radii(spec.image_size)
     batches = eval_batches(images, spec, batch=recipe.evaluation.batch, device=device, channels_last=False)
-    return analysis.radius_accuracy(predict, batches, labels, low=chosen.low or low, high=chosen.high or high)
+    return analysis.radius_accuracy(
+        predict, batches, torch.from_numpy(labels), radii_low=chosen.low or low, radii_high=chosen.high or high
+    )
 
 
 def _reliance(
@@ -193,7 +194,7 @@ def _reliance(
         images = data.load("cues", split, options=settings.data.options, n=n)
         record = evaluate_cell(predict, images.images, images.labels, images.spec, batch=batch, device=device)
         if split == "conflict":
-            accuracy |= data.reliance(record.prediction.astype(np.int64), images)
+            accuracy |= cues.reliance(record.prediction.astype(np.int64), images)
         else:
             accuracy[split] = record.accuracy
     return accuracy

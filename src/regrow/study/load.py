@@ -52,7 +52,7 @@ def load_study(folder: Path) -> StudyView:
             "n_train": recipe.data.train_images or spec.splits["train"],
             "n_test": recipe.data.test_images or spec.splits["test"],
             "classes": list(spec.classes),
-            "note": spec.note,
+            "note": f"{spec.citation} {spec.licence}",
         },
         runs=runs,
         corruptions=list(names),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regrow import sparsity
 from regrow.errors import InputError
 from regrow.study.recipe import Recipe, parse
 from regrow.training.settings import Precision, RunSettings, SeedSettings
@@ -42,7 +43,7 @@ def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
     for seed, axes in itertools.product(recipe.seeds, combos):
         base = with_axes(recipe, axes) if axes else recipe
         for method in base.methods:
-            for sparsity in [0.0] if method.name == "dense" else base.sparsity:
+            for target in [0.0] if method.name == "dense" else base.sparsity:
                 label = method.label or method.name
                 suffix = "".join(f"-{key.rsplit('.', 1)[-1]}={value}" for key, value in axes.items())
                 fixed = base.fixed_seeds.model_dump()
@@ -50,12 +51,12 @@ def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
                     data=base.data,
                     model=base.model,
                     method=method,
-                    sparsity=sparsity,
+                    sparsity=target,
                     seeds=SeedSettings(**{k: seed if v is None else v for k, v in fixed.items()}),
                     training=base.training,
                     precision=precision,
                 )
-                runs.append(PlannedRun(f"{label}-s{sparsity:g}{suffix}-seed{seed}", label, settings, axes))
+                runs.append(PlannedRun(f"{label}-s{target:g}{suffix}-seed{seed}", label, settings, axes))
     if len({run.name for run in runs}) < len(runs):
         raise InputError("two runs of the recipe have the same name.", "give the methods different labels.")
     return runs
@@ -93,7 +94,6 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
     Returns:
         The plan that RunView.plan describes, with ``flops`` per sample (2 per multiply-add).
     """
-    from regrow import sparsity
     from regrow.sparsity import cost
     from regrow.training.loop import total_steps
     from regrow.training.method import build_method
@@ -117,11 +117,11 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
     }
 
 
-def _training_ratio(method: Any, dense: float, sparse: float, update_share: float) -> float:
+def _training_ratio(method: sparsity.Method, dense: float, sparse: float, update_share: float) -> float:
     """Training FLOPs against dense training (Evci et al. 2020, arXiv:1911.11134, appendix H).
 
     A step costs three sparse passes; a step with an update that grows by gradient needs the weight gradient dense.
     """
-    needs_gradient = bool(getattr(method.grow, "needs_gradient", False))
+    needs_gradient = method.needs_gradient and update_share > 0
     extra = (dense - sparse) * update_share if needs_gradient else 0.0
     return (3 * sparse + extra) / (3 * dense)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -141,7 +142,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
             if key in seen:
@@ -154,9 +155,7 @@ _StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_StrictLoader.add_implicit_resolver(  # type: ignore[no-untyped-call]
-    "tag:yaml.org,2002:bool", __import__("re").compile("^(true|false)$"), list("tf")
-)
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
 
 
 def names() -> list[str]:
@@ -184,7 +183,9 @@ def read_text(recipe: str) -> tuple[str, str]:
     if recipe.removesuffix(".yaml") in names():
         name = recipe.removesuffix(".yaml")
         return resources.files("regrow.recipes").joinpath(*f"{name}.yaml".split("/")).read_text(), name
-    raise UnknownNameError("recipe", recipe, names(), "give the path of a YAML file, or a name of `regrow list recipes`.")
+    raise UnknownNameError(
+        "recipe", recipe, names(), "give the path of a YAML file, or a name of `regrow list recipes`."
+    )
 
 
 def load(recipe: str) -> Recipe:
@@ -210,7 +211,8 @@ def parse(values: object, where: str) -> Recipe:
     try:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()  # a misspelt key explains the missing one
+        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
         raise InputError(f"recipe {where}: {explain(first, Recipe)}", "correct the recipe.") from None
 
 

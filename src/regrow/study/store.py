@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Store:
             "recipe_digest": recipe.digest,
             "precision": precision.model_dump(),
             "probe": dict(probe),
-            "planned_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "planned_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "runs": [run.name for run in runs],
         }
         files.write_text(self.study_file, yaml.safe_dump(content, sort_keys=False))
@@ -131,7 +131,7 @@ class Store:
         if stored["recipe_digest"] != recipe.digest:
             key, old, new = first_difference(stored["recipe"], recipe.resolved())
             raise InputError(
-                f"{self.folder} holds a study of another recipe: {key} is {old!r} there and {new!r} in the recipe given.",
+                f"{self.folder} holds a study of another recipe: {key} is {old!r} there, {new!r} in the recipe given.",
                 "choose another --out, or give the recipe that made the folder.",
             )
 

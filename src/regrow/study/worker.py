@@ -32,12 +32,13 @@ def main(arguments: list[str]) -> int:
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    last = [0.0, ""]
+    said, stage = 0.0, ""
 
     def report(progress: Progress) -> None:
+        nonlocal said, stage
         now = time.monotonic()
-        if progress.stage != last[1] or now - float(last[0]) > 0.3 or progress.done == progress.total:
-            last[:] = [now, progress.stage]
+        if progress.stage != stage or now - said > 0.3 or progress.done == progress.total:
+            said, stage = now, progress.stage
             sys.stdout.write(json.dumps(dataclasses.asdict(progress)) + "\n")
             sys.stdout.flush()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -47,6 +48,8 @@ def silent(progress: Progress) -> None:
 
 def make_fabric(precision: Precision) -> Fabric:
     """Lightning Fabric on the accelerator that is there, one device, in the study's precision."""
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces bf16 at every start
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if precision.dtype == "bf16" else "32-true")
 
 

@@ -8,7 +8,7 @@ from regrow import sparsity
 from regrow.sparsity import methods
 from regrow.training.settings import MethodSettings
 
-_DROPS = {"magnitude": "Magnitude", "set_signs": "SetSigns"}
+_DROPS = {"magnitude": "Magnitude", "set_signs": "Signs"}
 _GROWTHS = {"random": "RandomGrowth", "gradient": "GradientGrowth"}
 
 

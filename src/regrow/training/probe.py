@@ -85,5 +85,5 @@ class _Stepper:
             self.optimizer.zero_grad()
             self.fabric.backward(loss)
             self.optimizer.step()
-        float(loss)  # waits for the device
+        float(loss.detach())  # waits for the device
         return (time.perf_counter() - start) / steps

@@ -10,8 +10,8 @@ from regrow.training.settings import TrainingSettings
 def learning_rate(step: int, total_steps: int, settings: TrainingSettings) -> float:
     """Learning rate of one optimiser step.
 
-    Linear warm-up over the first ``warmup * total_steps`` steps (step 0 already above 0), then the schedule over the rest:
-    half a cosine to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts), steps by ``gamma`` at the
+    Linear warm-up over the first ``warmup * total_steps`` steps (step 0 already above 0), then the schedule over the
+    rest: half a cosine to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts), steps by ``gamma`` at the
     ``milestones`` (shares of the whole run), or constant.
 
     Args:

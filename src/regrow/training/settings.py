@@ -41,11 +41,15 @@ class SparseSettings(Settings):
     grow: Literal["random", "gradient"] | None = None
     drop_fraction: Fraction = 0.3
     drop_schedule: Literal["cosine", "constant"] = "cosine"
-    updates: int | None = Field(default=48, ge=1, description="topology updates up to `stop`; null when interval is set")
+    updates: int | None = Field(
+        default=48, ge=1, description="topology updates up to `stop`; null when interval is set"
+    )
     interval: int | None = Field(default=None, ge=1, description="steps between updates; overrides `updates`")
     stop: Fraction = Field(default=0.75, description="share of training after which masks stay")
     regrow_dropped: bool = Field(default=True, description="may a weight dropped in an update be grown in it?")
-    returned: Literal["keep", "reset"] = Field(default="keep", description="value of a weight dropped and grown at once")
+    returned: Literal["keep", "reset"] = Field(
+        default="keep", description="value of a weight dropped and grown at once"
+    )
 
 
 class MethodSettings(SparseSettings):

@@ -34,21 +34,20 @@
   const fitted = (spec, width) => {
     const made = coloured(structuredClone(spec));
     const room = made.usermeta && made.usermeta.labelRoom;
-    if (room && width >= 520) made.padding = { left: 0, top: 6, bottom: 0, right: room };
+    if (room && width >= 520) made.padding = { left: 0, top: 6, bottom: 4, right: room };
     else {
-      made.padding = { left: 0, top: 6, bottom: 0, right: 12 };
+      made.padding = { left: 0, top: 6, bottom: 4, right: 12 };
       if (made.layer) made.layer = made.layer.filter((part) => part.name !== "labels");
     }
     return made;
   };
 
-  const tooltip = new window.vegaTooltipHandler_();
-
   const draw = async (element, now) => {
     const id = element.dataset.chart;
     const wide = element.clientWidth >= 520;
     const made = await window.vegaEmbed(element, fitted(specs[id], element.clientWidth), {
-      mode: "vega-lite", ast: true, renderer: "svg", actions: false, defaultStyle: false, config: config(), tooltip: tooltip.call,
+      mode: "vega-lite", ast: true, renderer: "svg", actions: false, defaultStyle: false, config: config(),
+      tooltip: { disableDefaultStyle: true, offsetX: 14, offsetY: 14 },
     });
     if (now !== turn) return made.finalize();
     const old = views.get(id);

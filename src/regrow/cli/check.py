@@ -1,0 +1,60 @@
+"""``regrow check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from regrow.cli.console import out, print_json
+
+
+def check(
+    model: Annotated[str, typer.Option(help="Folder of a run, a model.safetensors, timm:NAME or torchvision:NAME.")],
+    images: Annotated[Path, typer.Option(help="Folder with one sub-folder of images for each class.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder of the page and its numbers.")] = Path("runs/check"),
+    weights: Annotated[Path | None, typer.Option(help="safetensors file for a timm: or torchvision: network.")] = None,
+    corruptions: Annotated[str, typer.Option(help="Names, by commas; default: all.")] = "",
+    severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images, spread over the classes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the page of an earlier check.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers for machines.")] = False,
+) -> None:
+    """Measure how one trained network stands up to the corruptions, on your own images, and make a page of it."""
+    from regrow.cli.corrupt import parse_severities
+    from regrow.errors import InputError
+    from regrow.report.write import write_check
+    from regrow.study import check as checking
+
+    if (out_dir / "report.html").exists() and not force:
+        raise InputError(f"{out_dir} holds the page of an earlier check.", "choose another --out, or add --force.")
+    names = [n.strip() for n in corruptions.split(",") if n.strip()] or None
+    checked = checking.open_model(model, weights)
+    with Progress(console=out, disable=not out.is_terminal) as bar:
+        task = bar.add_task("checking", total=None)
+        result = checking.check(
+            checked,
+            images,
+            names=names,
+            severities=tuple(parse_severities(severities)),
+            limit=limit,
+            seed=seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    page = write_check(result, out_dir)
+    if as_json:
+        print_json(checking.as_json(result))
+        return
+    for line in result.skipped:
+        out.print(f"skipped: {line}", markup=False)
+    clean = result.accuracy["clean", 0]
+    corrupted = [value for (_, severity), value in result.accuracy.items() if severity]
+    out.print(
+        f"{result.n_images} images: clean {clean:.1%}, mean over {len(corrupted)} corrupted cells "
+        f"{sum(corrupted) / len(corrupted):.1%}",
+        markup=False,
+    )
+    out.print(f"Report: {page}", markup=False)

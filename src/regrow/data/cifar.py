@@ -1,0 +1,279 @@
+"""The official layouts of CIFAR-10 and CIFAR-100: python and binary version, on disk or from the official address."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from regrow import files, seeds
+from regrow.data.spec import DataSet, DataSpec, ImageSet, Progress, Request
+from regrow.errors import DataError
+
+Records = npt.NDArray[np.uint8]
+
+#: Images per checksum in ``Cifar.checksums``.
+BLOCK = 1000
+#: Key of the stream ("data", ...) that orders a training set for subsets.
+SUBSET = 2
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """What the two sets differ in.
+
+    Args:
+        spec: the set's facts.
+        python: folder of the python version.
+        binary: folder of the binary version.
+        parts: split -> file names of the python version in order; the binary version adds ``.bin``.
+        labels: label fields of the python version, in the order of the label bytes of the binary version.
+        fine: which of them is the class.
+        rows: images per file, by split.
+        md5: official MD5 of the python version's files.
+        checksums: split -> CRC-32 of every 1000 records (label bytes, then 3072 pixels), eight hex digits each.
+        archive: file name of the python version's archive.
+        archive_size: its bytes.
+        archive_sha256: its SHA-256.
+        urls: folders where the archive is served.
+        upper: largest label by field.
+    """
+
+    spec: DataSpec
+    python: str
+    binary: str
+    parts: Mapping[str, Sequence[str]]
+    labels: Sequence[str]
+    fine: int
+    rows: Mapping[str, int]
+    md5: Mapping[str, str]
+    checksums: Mapping[str, str]
+    archive: str
+    archive_size: int
+    archive_sha256: str
+    upper: Sequence[int]
+    urls: Sequence[str] = ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/")
+
+    def dataset(self) -> DataSet:
+        """The entry for the list of data sets."""
+        return DataSet(
+            spec=self.spec,
+            read=functools.partial(read, self),
+            find=functools.partial(find, self),
+            fetch=functools.partial(fetch, self),
+        )
+
+
+def find(cifar: Cifar, roots: Sequence[Path]) -> Path | None:
+    """The first folder among ``roots``, or directly in one of them, that has files of the set; both versions count."""
+    for root in roots:
+        for folder in (root / cifar.python, root / cifar.binary, root):
+            if _version(cifar, folder) is not None:
+                return folder
+    return None
+
+
+def _version(cifar: Cifar, folder: Path) -> str | None:
+    """The file ending of the version a folder holds: "" (python), ".bin", or None. One split is enough."""
+    if folder.name not in (cifar.python, cifar.binary) and not _named_alike(cifar, folder):
+        return None
+    for ending in ("", ".bin"):
+        if any(all((folder / f"{part}{ending}").is_file() for part in parts) for parts in cifar.parts.values()):
+            return ending
+    return None
+
+
+def _named_alike(cifar: Cifar, folder: Path) -> bool:
+    """Is a folder of another name this set? Told by the names of its files, which must be those of no other set."""
+    return all((folder / part).is_file() or (folder / f"{part}.bin").is_file() for part in sum(map(list, cifar.parts.values()), []))
+
+
+def missing(cifar: Cifar, roots: Sequence[Path], why: str = "") -> DataError:
+    """The error of a set that is nowhere: what was looked for, where, and the two ways to supply it."""
+    places = ", ".join(str(root) for root in roots)
+    return DataError(
+        f"{cifar.spec.name} not found: no folder {cifar.python} or {cifar.binary} in {places}."
+        + (f" Downloading failed: {why}" if why else ""),
+        cifar.spec.hint,
+    )
+
+
+def read(cifar: Cifar, request: Request) -> ImageSet:
+    """The images of a request, from a local copy, else from the official archive."""
+    folder = find(cifar, request.roots)
+    if folder is None:
+        if not request.download and _local_archive(cifar, request.roots) is None:
+            raise missing(cifar, request.roots)
+        folder = fetch(cifar, request.roots, request.progress)
+    records = read_split(cifar, folder, request.split)
+    index = np.arange(len(records))
+    if request.n is not None:
+        if request.split == "train":
+            index = seeds.permutation(0, "data", SUBSET, n=len(records))
+        index = index[: request.n]
+        records = records[index]
+    labels = records[:, : len(cifar.labels)].astype(np.int64)
+    size = cifar.spec.image_size
+    pixels = records[:, len(cifar.labels) :].reshape(-1, 3, size, size)
+    coarse = labels[:, 1 - cifar.fine] if labels.shape[1] == 2 else None
+    images = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    return ImageSet(images, labels[:, cifar.fine].copy(), cifar.spec, request.split, index, coarse_labels=coarse)
+
+
+def read_split(cifar: Cifar, folder: Path, split: str) -> Records:
+    """All records of a split in the form of the binary version: label bytes, then 3072 pixels, channel first.
+
+    Raises:
+        DataError: a file that is missing, of another shape, out of range, or an altered copy of the official one.
+    """
+    ending = _version(cifar, folder) or ""
+    rows, width = cifar.rows[split], len(cifar.labels) + 3 * cifar.spec.image_size**2
+    records = np.empty((rows * len(cifar.parts[split]), width), np.uint8)
+    unproven = False
+    for number, part in enumerate(cifar.parts[split]):
+        path = folder / f"{part}{ending}"
+        if not path.is_file():
+            raise DataError(f"{cifar.spec.name} is incomplete: {path} is not there.", _again(cifar, folder))
+        try:
+            read_part = _read_binary if ending else _read_python
+            records[number * rows : (number + 1) * rows] = read_part(cifar, path, rows, width)
+        except DataError as error:
+            raise DataError(error.message, _again(cifar, folder)) from None
+        unproven |= bool(ending) or files.file_digest(path, "md5") != cifar.md5.get(part)
+    if unproven:
+        _compare(cifar, folder, split, ending, records)
+    return records
+
+
+def _again(cifar: Cifar, folder: Path) -> str:
+    return f"move {folder} away and `regrow data get {cifar.spec.name}`, or put the official files there."
+
+
+def _read_binary(cifar: Cifar, path: Path, rows: int, width: int) -> Records:
+    if path.stat().st_size != rows * width:
+        raise DataError(f"{path} has {path.stat().st_size} bytes, not {rows} records of {width}.")
+    records = np.fromfile(path, np.uint8).reshape(rows, width)
+    for column, field in enumerate(cifar.labels):
+        _check_range(path, field, records[:, column], cifar.upper[column])
+    return records
+
+
+def _read_python(cifar: Cifar, path: Path, rows: int, width: int) -> Records:
+    loaded = files.read_pickle(path)
+    n_labels = len(cifar.labels)
+    pixels = loaded.get("data")
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (rows, width - n_labels):
+        found = f"{pixels.dtype} of shape {pixels.shape}" if isinstance(pixels, np.ndarray) else "none"
+        raise DataError(f"{path}: 'data' must be uint8 of shape {(rows, width - n_labels)}, found {found}.")
+    records = np.empty((rows, width), np.uint8)
+    records[:, n_labels:] = pixels
+    for column, field in enumerate(cifar.labels):
+        records[:, column] = _label_column(path, field, loaded.get(field), rows, cifar.upper[column])
+    return records
+
+
+def _label_column(path: Path, field: str, values: Any, rows: int, upper: int) -> npt.NDArray[np.int64]:  # noqa: ANN401
+    if not isinstance(values, list | np.ndarray) or len(values) != rows:
+        raise DataError(f"{path}: {field!r} must hold {rows} labels.")
+    if isinstance(values, list) and not all(type(value) is int for value in values):
+        raise DataError(f"{path}: {field!r} must hold whole numbers.")
+    _check_range(path, field, values, upper)
+    return np.asarray(values, np.int64)
+
+
+def _check_range(path: Path, field: str, values: Sequence[int] | npt.NDArray[Any], upper: int) -> None:
+    low, high = int(min(values)), int(max(values))
+    if low < 0 or high > upper:
+        raise DataError(f"{path}: {field!r} must be from 0 to {upper}, found {low} to {high}.")
+
+
+def block_checksums(records: Records) -> str:
+    """CRC-32 of every 1000 records, eight hex digits each, in one string."""
+    return "".join(f"{zlib.crc32(records[start : start + BLOCK]):08x}" for start in range(0, len(records), BLOCK))
+
+
+def _compare(cifar: Cifar, folder: Path, split: str, ending: str, records: Records) -> None:
+    """Tell an altered copy of the official images (some blocks equal, some not) from other images (none equal).
+
+    Copies that were pickled again do not have the official MD5, but the same records. Images of another origin in this
+    layout are accepted.
+    """
+    official, found = cifar.checksums[split], block_checksums(records)
+    blocks = range(0, max(len(official), len(found)), 8)
+    differ = [at // 8 for at in blocks if official[at : at + 8] != found[at : at + 8]]
+    if differ and len(differ) < len(blocks):
+        number, place = divmod(differ[0] * BLOCK, cifar.rows[split])
+        path = folder / f"{cifar.parts[split][number]}{ending}"
+        raise DataError(
+            f"{path} is an altered copy: among its images {place} to {place + BLOCK - 1} some bytes are not the "
+            "official ones.",
+            _again(cifar, folder),
+        )
+
+
+def _local_archive(cifar: Cifar, roots: Sequence[Path]) -> Path | None:
+    return next((root / cifar.archive for root in roots if (root / cifar.archive).is_file()), None)
+
+
+def fetch(cifar: Cifar, roots: Sequence[Path], progress: Progress | None) -> Path:
+    """Make the python version under the first root: from its official archive in any root, else downloaded.
+
+    It is unpacked and read beside its place and renamed only then.
+
+    Returns:
+        The folder made.
+
+    Raises:
+        DataError: it could not be fetched or written, or is not the official archive.
+    """
+    root, local = roots[0], _local_archive(cifar, roots)
+    archive = local or root / cifar.archive
+    target = root / cifar.python
+    try:
+        with files.owned(root / f".fetch-{cifar.spec.name}", "the download folder"):
+            if target.is_dir() and find(cifar, [root]) is not None:
+                return target
+            _get_archive(cifar, archive, roots, local is not None, progress)
+            _unpack(cifar, archive, target)
+            if local is None:
+                archive.unlink()
+    except OSError as error:
+        raise DataError(f"{cifar.spec.name} cannot be put into {root} ({error.strerror}).", cifar.spec.hint) from None
+    finally:
+        shutil.rmtree(root / f".fetch-{cifar.spec.name}", ignore_errors=True)
+    return target
+
+
+def _get_archive(
+    cifar: Cifar, archive: Path, roots: Sequence[Path], is_local: bool, progress: Progress | None
+) -> None:
+    if is_local:
+        if archive.stat().st_size != cifar.archive_size or files.file_digest(archive) != cifar.archive_sha256:
+            raise DataError(
+                f"{archive} is not the official archive: its size or SHA-256 differs.", "remove it and fetch it again."
+            )
+        return
+    urls = [address + cifar.archive for address in cifar.urls]
+    try:
+        files.download(urls, archive, size=cifar.archive_size, sha256=cifar.archive_sha256, progress=progress)
+    except DataError as error:
+        raise missing(cifar, roots, error.message) from None
+
+
+def _unpack(cifar: Cifar, archive: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as aside:
+        files.extract_tar(archive, Path(aside), limit_bytes=4 * cifar.archive_size, limit_files=100)
+        made = Path(aside) / cifar.python
+        for split in cifar.parts:
+            read_split(cifar, made, split)
+        if target.exists():
+            raise DataError(f"{target} is in the way: it is not a whole {cifar.spec.name}.", f"move {target} away.")
+        made.rename(target)

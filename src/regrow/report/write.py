@@ -1,0 +1,134 @@
+"""The edge of this room: reads a study's store, writes its page and its published results."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from regrow import corruptions, files
+from regrow.errors import InputError
+from regrow.evaluation.records import load_record
+from regrow.report.check import CheckView, render_check
+from regrow.report.finding import finding
+from regrow.report.page import render
+from regrow.report.tables import tables
+from regrow.study.cells import codec_note
+from regrow.study.check import CheckResult, as_json
+from regrow.study.environment import describe_environment
+from regrow.study.load import load_study
+from regrow.study.store import Store
+from regrow.study.view import CLEAN, CellScore, StudyView
+
+
+def write_report(folder: Path) -> Path:
+    """Make ``report.html`` of a study anew.
+
+    Returns:
+        The page.
+    """
+    page = Store(folder).report
+    files.write_text(page, render(load_study(folder)))
+    return page
+
+
+def finding_text(folder: Path) -> str:
+    """The page's finding, for the terminal: tier, labels and the one paragraph."""
+    found = finding(load_study(folder))
+    labels = f" [{', '.join(found.labels)}]" if found.labels else ""
+    return f"{found.tier}{labels}\n{found.lead}"
+
+
+def write_check(result: CheckResult, folder: Path) -> Path:
+    """Write the page of a check and its numbers, ``check.json``.
+
+    Returns:
+        The page.
+    """
+    names = list(dict.fromkeys(name for name, severity in result.accuracy if severity))
+    records = {name: corruptions.get(name) for name in names}
+    notes = [note for name in names if (note := codec_note(name))]
+    notes += [f"skipped {line}" for line in result.skipped]
+    view = CheckView(
+        model=result.checked.name,
+        source=result.checked.source,
+        n_parameters=sum(p.numel() for p in result.checked.model.parameters()),
+        folder=str(result.folder),
+        n_images=result.n_images,
+        n_classes=len(result.checked.spec.classes),
+        image_size=result.checked.spec.image_size,
+        scale=result.scale,
+        scale_note=result.scale_note,
+        clean=CellScore(result.accuracy[CLEAN], result.n_images),
+        scores={c: CellScore(a, result.n_images) for c, a in result.accuracy.items() if c != CLEAN},
+        families={name: record.family for name, record in records.items()},
+        common=[name for name, record in records.items() if not record.extra],
+        examples=result.examples,
+        notes=notes,
+        environment=describe_environment(),
+    )
+    files.write_json(folder / "check.json", as_json(result))
+    files.write_text(folder / "report.html", render_check(view))
+    return folder / "report.html"
+
+
+def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
+    """Write what others need to check a study's numbers, without checkpoints and images.
+
+    ``study.yaml``, ``environment.json``, ``report.html``, ``tables/NAME.csv`` and ``.md``, and for each run
+    ``runs/NAME.json``: settings, result, topology history, analyses, and for each cell the accuracy, the number of
+    images and the correct answers as packed bits (``numpy.packbits``, base64).
+
+    Args:
+        folder: the study.
+        out: where to; must be empty or absent unless ``force``.
+        force: write over what is there.
+
+    Raises:
+        InputError: ``out`` is not empty.
+    """
+    if out.exists() and any(out.iterdir()) and not force:
+        raise InputError(f"{out} is not empty.", "choose another folder, or add --force.")
+    view = load_study(folder)
+    store = Store(folder)
+    files.write_text(out / "study.yaml", yaml.safe_dump(store.load(), sort_keys=False))
+    files.write_json(out / "environment.json", dict(view.environment))
+    files.write_text(out / "report.html", render(view))
+    for name, table in tables(view).items():
+        files.write_text(out / "tables" / f"{name}.csv", table.to_csv())
+        files.write_text(out / "tables" / f"{name}.md", table.to_markdown())
+    for run in view.runs:
+        files.write_json(out / "runs" / f"{run.name}.json", _run_record(view, store, run.name))
+
+
+def _run_record(view: StudyView, store: Store, name: str) -> dict[str, Any]:
+    run = next(r for r in view.runs if r.name == name)
+    cells = {}
+    for corruption, severity in sorted(run.scores):
+        path = store.run(name) / "records" / f"{view.data['name']}.{corruption}.{severity}.npz"
+        record, _ = load_record(path)
+        cells[f"{corruption}.{severity}"] = {
+            "accuracy": record.accuracy,
+            "n": len(record.correct),
+            "correct": base64.b64encode(np.packbits(record.correct).tobytes()).decode(),
+            "mean_confidence": float(record.confidence.mean()),
+            "mean_loss": float(record.loss.mean()),
+            "mean_brier": float(record.brier.mean()),
+        }
+    return {
+        "schema": 1,
+        "name": name,
+        "state": run.state,
+        "reason": run.reason,
+        "attempts": run.attempts,
+        "settings": dict(run.settings),
+        "result": None if run.result is None else dict(run.result),
+        "plan": dict(run.plan),
+        "history": list(run.history),
+        "attenuation": run.attenuation,
+        "reliance": run.reliance,
+        "cells": cells,
+    }

@@ -1,0 +1,314 @@
+"""Made-up studies of several shapes: numbers from a fixed stream, so that every test sees the same ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from regrow.study.view import CLEAN, CellScore, RunView, StudyView
+
+COMMON = {
+    "gaussian_noise": "noise",
+    "shot_noise": "noise",
+    "impulse_noise": "noise",
+    "defocus_blur": "blur",
+    "brightness": "weather",
+    "contrast": "digital",
+    "pixelate": "digital",
+    "jpeg_compression": "digital",
+}
+EXTRAS = {"gaussian_blur": "blur", "saturate": "digital"}
+LAYERS = (
+    ("conv1", (16, 3, 3, 3)),
+    ("block1.conv", (16, 16, 3, 3)),
+    ("block2.conv", (32, 16, 3, 3)),
+    ("block3.conv", (64, 32, 3, 3)),
+    ("fc", (10, 64)),
+)
+UPDATES = 24
+
+
+def _plan(method: str, sparsity: float) -> dict[str, Any]:
+    sparsities = {"conv1": 0.0, "fc": 0.0, "block1.conv": 0.4 * sparsity}
+    layers = []
+    for name, shape in LAYERS:
+        s = 0.0 if method == "dense" else sparsities.get(name, sparsity)
+        n = math.prod(shape)
+        layers.append(
+            {
+                "name": name,
+                "shape": list(shape),
+                "n_weights": n,
+                "n_active": round(n * (1 - s)),
+                "density": round(n * (1 - s)) / n,
+                "kept_dense": s == 0.0 and method != "dense",
+            }
+        )
+    n, active = (sum(int(x[k]) for x in layers) for k in ("n_weights", "n_active"))
+    moving = method not in ("dense", "static")
+    return {
+        "layers": layers,
+        "n_weights": n,
+        "n_active": active,
+        "density": active / n,
+        "updates": UPDATES if moving else 0,
+        "interval": 37 if moving else None,
+    }
+
+
+def _history(plan: dict[str, Any], rng: np.random.Generator) -> list[dict[str, Any]]:
+    rows = []
+    for u in range(1, plan["updates"] + 1):
+        fraction = 0.15 * (1 + math.cos(math.pi * u / plan["updates"]))
+        for layer in plan["layers"]:
+            if layer["kept_dense"]:
+                continue
+            dropped = round(fraction * layer["n_active"])
+            returned = round(dropped * (0.35 + 0.1 * rng.random()))
+            rows.append(
+                {
+                    "step": 37 * u,
+                    "update": u,
+                    "layer": layer["name"],
+                    "n_active": layer["n_active"],
+                    "dropped": dropped,
+                    "returned": returned,
+                    "fresh": dropped - returned,
+                    "drop_fraction": fraction,
+                    "itop_rate": 1 - (1 - layer["density"]) * 0.86**u,
+                }
+            )
+    return rows
+
+
+def _scores(
+    quality: float, rng: np.random.Generator, corruptions: Sequence[str], severities: Sequence[int]
+) -> dict[tuple[str, int], CellScore]:
+    scores = {CLEAN: CellScore(round(quality * 400) / 400, 400)}
+    for i, name in enumerate(corruptions):
+        for s in severities:
+            fall = (0.03 + 0.012 * (i % 5)) * s
+            scores[name, s] = CellScore(round(max(0.1, quality - fall + rng.normal(0, 0.008)) * 400) / 400, 400)
+    return scores
+
+
+def make_run(
+    method: str,
+    sparsity: float,
+    seed: int,
+    *,
+    axes: dict[str, Any] | None = None,
+    state: str = "done",
+    kernels: bool = True,
+    cues: bool = True,
+    train: float = 0.998,
+    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    corruptions: Sequence[str] = (),
+    gain: float = 0.012,
+) -> RunView:
+    """One run; of a state other than ``done`` it has no numbers."""
+    rng = np.random.default_rng([seed, len(method), round(100 * sparsity)])
+    plan = _plan(method, sparsity)
+    name = f"{method}-s{sparsity:g}-seed{seed}"
+    if state != "done":
+        reason = "the process was killed by signal 9" if state == "failed" else ""
+        return RunView(name, method, sparsity, seed, axes or {}, state, reason, int(state != "planned") * 2, plan=plan)
+    bonus = {"dense": 0.0, "static": 0.3, "set": 1.0, "rigl": 0.8}.get(method, 0.5) * gain
+    quality = 0.78 + bonus + 0.006 * math.sin(9 * seed) + rng.normal(0, 0.003)
+    metrics = [
+        {
+            "step": s,
+            "loss": 2.2 * math.exp(-s / 260) + 0.03 + 0.03 * rng.random(),
+            "accuracy": min(1.0, 1 - 0.85 * math.exp(-s / 230) + 0.01 * rng.random()),
+            "lr": 0.05,
+            "density": plan["density"],
+            "images_per_s": 900.0,
+        }
+        for s in range(40, 1240, 40)
+    ]
+    counts = {}
+    for layer in plan["layers"]:
+        if len(layer["shape"]) == 4:
+            counts[layer["name"]] = rng.binomial(9, layer["density"], size=tuple(layer["shape"][:2])).astype(np.uint8)
+    low = 0.42 + 0.1 * bonus / max(gain, 1e-9) + 0.02 * rng.random()
+    dense_flops = 1.4e7
+    return RunView(
+        name=name,
+        method=method,
+        sparsity=sparsity,
+        seed=seed,
+        axes=axes or {},
+        state="done",
+        attempts=1,
+        settings={"method": method, "seed": seed},
+        plan=plan,
+        result={
+            "train_accuracy": train,
+            "steps": 1200,
+            "wall_s": 31.0 + seed,
+            "images_per_s": 870.0,
+            "updates": plan["updates"],
+            "itop_rate": 0.5 if method == "static" else 0.97,
+            "density": plan["density"],
+            "flops": {
+                "forward_dense": dense_flops,
+                "forward_sparse": dense_flops * (plan["density"] + 0.06 if method != "dense" else 1.0),
+                "training_ratio": 1.0 if method == "dense" else plan["density"] + 0.07,
+            },
+            "peak_memory_bytes": 412_000_000,
+            "n_parameters": 77_850,
+        },
+        metrics=metrics,
+        history=_history(plan, rng),
+        scores=_scores(quality, rng, corruptions or [*COMMON, *EXTRAS], severities),
+        attenuation={
+            "convention": "follow",
+            "n": 400,
+            "low": [
+                {"radius": float(r), "accuracy": min(0.98 * quality, 0.12 + 0.062 * r + 0.01 * rng.random())}
+                for r in range(2, 17, 2)
+            ],
+            "high": [
+                {"radius": float(r), "accuracy": max(0.1, quality - 0.075 * r + 0.01 * rng.random())}
+                for r in range(0, 13, 2)
+            ],
+        },
+        kernels=counts if kernels else {},
+        kernel_sizes=dict.fromkeys(counts, 9) if kernels else {},
+        reliance={"low": low, "high": 0.93 - low, "other": 0.07, "low_only": 0.81, "high_only": 0.77, "n": 400}
+        if cues
+        else None,
+    )
+
+
+def make_examples(
+    n: int = 2, size: int = 32, severities: Sequence[int] = (1, 2, 3, 4, 5)
+) -> dict[tuple[str, int], Any]:
+    """Images with a shape and a texture, and something like a corruption of them."""
+    y, x = np.mgrid[0:size, 0:size] / size
+    out = {}
+    for k, cell in enumerate([CLEAN, *((c, s) for c in [*COMMON, *EXTRAS] for s in severities)]):
+        rng = np.random.default_rng(k)
+        images = []
+        for i in range(n):
+            disc = ((x - 0.5) ** 2 + (y - 0.45 - 0.1 * i) ** 2 < 0.08).astype(float)
+            base = np.stack([0.25 + 0.6 * disc, 0.45 + 0.2 * y, 0.75 - 0.5 * disc + 0.08 * np.sin(40 * x + i)], axis=-1)
+            base += 0.035 * cell[1] * rng.normal(size=base.shape)
+            images.append(np.clip(255 * base, 0, 255).astype(np.uint8))
+        out[cell] = np.stack(images)
+    return out
+
+
+def make_study(
+    *,
+    n_seeds: int = 2,
+    sparsities: Sequence[float] = (0.5,),
+    methods: Sequence[str] = ("static", "set", "rigl"),
+    tier: str = "T0",
+    data: str = "cues",
+    kernels: bool = True,
+    train: float = 0.998,
+    gain: float = 0.012,
+    states: dict[tuple[str, int], str] | None = None,
+    title: str = "Dense, static, SET and RigL on generated images with a low- and a high-frequency cue",
+    axes: Sequence[dict[str, Any]] = ({},),
+    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    examples: int = 2,
+    size: int = 32,
+    notes: Sequence[str] | None = None,
+    **more: Any,
+) -> StudyView:
+    """A study of any shape; ``states`` gives runs, by (method, seed), another state than done."""
+    arms = [(m, s, a) for a in axes for m, s in [("dense", 0.0), *((m, s) for m in methods for s in sparsities)]]
+    runs = [
+        make_run(
+            m,
+            s,
+            seed,
+            axes=a,
+            state=(states or {}).get((m, seed), "done"),
+            kernels=kernels,
+            cues=data == "cues",
+            train=train,
+            severities=severities,
+            gain=gain,
+        )
+        for m, s, a in arms
+        for seed in range(n_seeds)
+    ]
+    runs.sort(key=lambda r: r.method != "dense")
+    default_notes = (
+        "jpeg_compression: codec=pillow; its bytes differ from the published set's, which libjpeg 9 made.",
+    )
+    return StudyView(
+        folder=Path("somewhere/demo"),
+        name="demo" if data == "cues" else "quick-cifar10",
+        title=title,
+        tier=tier,
+        recipe={
+            "schema": 1,
+            "name": "demo",
+            "data": {"name": data, "train_images": 1600, "test_images": 400},
+            "model": {"name": "resnet8", "width": 16},
+            "methods": [{"name": "dense"}, *({"name": m, "drop_fraction": 0.3} for m in methods)],
+            "sparsity": list(sparsities),
+            "seeds": list(range(n_seeds)),
+            "training": {
+                "steps": 1200,
+                "batch": 16,
+                "lr": 0.05,
+                "weight_decay": 5e-4,
+                "augment": {"flip": False, "crop": 0},
+            },
+        },
+        precision={"dtype": "float32", "channels_last": True, "probe": {"reason": "bf16 is 0.4 times as fast here"}},
+        environment={
+            "regrow": "0.1.0",
+            "python": "3.11.7",
+            "packages": {"torch": "2.13.0", "numpy": "2.4.1"},
+            "processor": "Some processor 8000",
+            "cores": 2,
+            "bf16_hardware": False,
+            "accelerator": None,
+        },
+        data={
+            "name": data,
+            "image_size": size,
+            "n_train": 1600,
+            "n_test": 400,
+            "classes": [str(i) for i in range(10)],
+            "note": "",
+        },
+        runs=runs,
+        corruptions=[*COMMON, *EXTRAS],
+        severities=list(severities),
+        families={**COMMON, **EXTRAS},
+        common=list(COMMON),
+        examples=make_examples(examples, size, severities) if examples else {},
+        notes=list(default_notes if notes is None else notes),
+        started=sum(r.attempts for r in runs),
+        **more,
+    )
+
+
+@pytest.fixture(scope="session")
+def study() -> Callable[..., StudyView]:
+    """The maker of studies."""
+    return make_study
+
+
+@pytest.fixture(scope="session")
+def run_maker() -> Callable[..., RunView]:
+    """The maker of runs."""
+    return make_run
+
+
+@pytest.fixture(scope="session")
+def small_examples() -> Iterator[dict[tuple[str, int], Any]]:
+    """Example images of every cell."""
+    yield make_examples(1)

@@ -1,0 +1,166 @@
+"""The training loop: a plain loop bit for bit, resumable at any step bit for bit."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from regrow import data, files, models, seeds
+from regrow.data.batches import Batches
+from regrow.data.spec import ImageSet
+from regrow.errors import DataError, RegrowError
+from regrow.training.checkpoint import load_checkpoint, load_weights
+from regrow.training.loop import Progress, Trainer
+from regrow.training.settings import MethodSettings, RunSettings
+
+STEPS, BATCH = 14, 8
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    return data.load("cues", "train", n=64, root=tmp_path_factory.mktemp("data"))
+
+
+def settings(method: str = "dense", **changes: Any) -> RunSettings:
+    values: dict[str, Any] = {
+        "data": {"name": "cues", "train_images": 64},
+        "model": {"name": "resnet8", "width": 4},
+        "method": MethodSettings(name=method, interval=2).model_dump(),
+        "sparsity": 0.0 if method == "dense" else 0.5,
+        "seeds": {"init": 1, "mask": 2, "data": 3, "growth": 4},
+        "training": {"steps": STEPS, "batch": BATCH, "lr": 0.05, "warmup": 0.2, "augment": {"flip": True, "crop": 2}},
+        "precision": {"dtype": "fp32", "channels_last": False},
+    }
+    return RunSettings.model_validate({**values, **changes})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_weights(folder / "model.safetensors").tensors
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_dense_equals_a_plain_pytorch_loop_bit_for_bit(images: ImageSet, tmp_path: Path, channels_last: bool) -> None:
+    run = settings(precision={"dtype": "fp32", "channels_last": channels_last})
+    Trainer(run, images, tmp_path).train()
+
+    torch.manual_seed(seeds.torch_seed(1, "init"))
+    model = models.build("resnet8", 10, image_size=32, width=4)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    batches = Batches(
+        images.images, images.labels, BATCH, images.spec, flip=True, crop=2, seed=3, channels_last=channels_last
+    )
+    warmup = round(0.2 * STEPS)
+    for step in range(STEPS):
+        progress = (step - warmup) / (STEPS - warmup)
+        cosine = 0.05 * 0.5 * (1 + math.cos(math.pi * progress))
+        optimizer.param_groups[0]["lr"] = 0.05 * (step + 1) / warmup if step < warmup else cosine
+        x, y = batches.batch(step)
+        loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for name, value in weights(tmp_path).items():
+        assert torch.equal(value, model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("method", ["dense", "static", "set", "rigl"])
+@pytest.mark.parametrize("cut", [1, 6, 13])
+def test_a_run_cut_at_any_step_ends_with_the_bits_of_the_uncut_run(
+    images: ImageSet, tmp_path: Path, method: str, cut: int
+) -> None:
+    run = settings(method)
+    Trainer(run, images, tmp_path / "whole").train()
+    first = Trainer(run, images, tmp_path / "cut")
+    first.model.train()
+    for _ in range(cut):
+        first._one_step()
+        first.step += 1
+    first._checkpoint()
+    second = Trainer(run, images, tmp_path / "cut")
+    assert second.step == cut
+    second.train()
+    whole, resumed = tmp_path / "whole" / "model.safetensors", tmp_path / "cut" / "model.safetensors"
+    assert whole.read_bytes() == resumed.read_bytes()
+    rows = files.read_lines(tmp_path / "cut" / "history.jsonl")
+    assert rows == files.read_lines(tmp_path / "whole" / "history.jsonl")
+
+
+def test_each_seed_moves_its_own_stream_alone(images: ImageSet, tmp_path: Path) -> None:
+    def start(**change: int) -> Trainer:
+        return Trainer(settings("set", seeds={"init": 1, "mask": 2, "data": 3, "growth": 4, **change}), images, tmp_path)
+
+    base, other_mask, other_data = start(), start(mask=9), start(data=9)
+    name = next(iter(base.sparsifier.masks))
+    assert not torch.equal(base.sparsifier.masks[name], other_mask.sparsifier.masks[name])
+    assert torch.equal(base.sparsifier.masks[name], other_data.sparsifier.masks[name])
+    assert torch.equal(base.batches.batch(0)[1], other_mask.batches.batch(0)[1])
+    assert not torch.equal(base.batches.batch(0)[1], other_data.batches.batch(0)[1])
+    both = base.sparsifier.masks[name] & other_mask.sparsifier.masks[name]
+    states = (base.network.state_dict()[name], other_mask.network.state_dict()[name])
+    assert torch.equal(states[0][both], states[1][both])  # the same initial weights under both masks
+
+
+def test_masks_in_the_weights_file_are_where_the_weights_may_live(images: ImageSet, tmp_path: Path) -> None:
+    Trainer(settings("rigl"), images, tmp_path).train()
+    stored = load_weights(tmp_path / "model.safetensors")
+    assert stored.masks
+    for name, mask in stored.masks.items():
+        assert not stored.tensors[name][~mask].any()
+    n = sum(v.numel() for k, v in stored.tensors.items() if v.ndim in (2, 4))
+    active = sum(int(stored.masks[k].sum()) if k in stored.masks else v.numel() for k, v in stored.tensors.items() if v.ndim in (2, 4))
+    assert active == math.floor(0.5 * n + 0.5)
+
+
+def test_metrics_and_result_say_what_happened(images: ImageSet, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    run = settings("rigl", training={**settings().training.model_dump(), "log_every": 5})
+    result = Trainer(run, images, tmp_path, seen.append).train()
+    assert [row["step"] for row in files.read_lines(tmp_path / "metrics.jsonl")] == [5, 10, 14] == [p.done for p in seen]
+    assert result["updates"] == 5  # every 2 steps, before step 10.5
+    assert result["density"] == pytest.approx(0.5, abs=1e-3)
+    history = files.read_lines(tmp_path / "history.jsonl")
+    assert sorted({row["step"] for row in history}) == [2, 4, 6, 8, 10]
+    assert all(row["dropped"] == row["returned"] + row["fresh"] for row in history)
+
+    model = models.build("resnet8", 10, image_size=32, width=4)
+    model.load_state_dict(weights(tmp_path))
+    model.eval()
+    x = torch.from_numpy(images.images).permute(0, 3, 1, 2).double() / 255
+    x = (x - torch.tensor(images.spec.mean)[:, None, None]) / torch.tensor(images.spec.std)[:, None, None]
+    with torch.no_grad():
+        expected = np.mean(model(x.float()).argmax(1).numpy() == images.labels)
+    assert result["train_accuracy"] == pytest.approx(expected, abs=1.5 / 64)
+
+
+def test_a_diverging_run_stops_and_says_so(images: ImageSet, tmp_path: Path) -> None:
+    run = settings(training={"steps": 40, "batch": 8, "lr": 1e18, "momentum": 0.9, "log_every": 2})
+    with pytest.raises(RegrowError, match="diverged"):
+        Trainer(run, images, tmp_path).train()
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_refused(images: ImageSet, tmp_path: Path) -> None:
+    trainer = Trainer(settings(), images, tmp_path)
+    trainer._checkpoint()
+    with pytest.raises(DataError, match="other settings"):
+        load_checkpoint(tmp_path / "checkpoint.pt", "another fingerprint")
+    content = (tmp_path / "checkpoint.pt").read_bytes()
+    (tmp_path / "checkpoint.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="damaged"):
+        load_checkpoint(tmp_path / "checkpoint.pt", trainer.fingerprint)
+
+
+def test_weights_files_cut_short_are_refused(images: ImageSet, tmp_path: Path) -> None:
+    Trainer(settings(), images, tmp_path).train()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DataError, match="safetensors"):
+        load_weights(path)
