@@ -44,7 +44,7 @@ def test_shot_noise_is_poisson(level):
 
 
 def test_impulse_noise_hits_its_share_half_salt_half_pepper():
-    noisy = corrupt(flat(100), "impulse_noise", 5)
+    noisy = corrupt(flat(100, 200), "impulse_noise", 5)
     n = noisy.size
     assert set(np.unique(noisy)) == {0, 100, 255}
     for value in (0, 255):

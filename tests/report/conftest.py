@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +309,6 @@ def run_maker() -> Callable[..., RunView]:
 
 
 @pytest.fixture(scope="session")
-def small_examples() -> Iterator[dict[tuple[str, int], Any]]:
+def small_examples() -> dict[tuple[str, int], Any]:
     """Example images of every cell."""
-    yield make_examples(1)
+    return make_examples(1)

@@ -12,14 +12,14 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from regrow.data import sets
+from regrow.data.cues import reliance
 from regrow.data.spec import DataSet, DataSpec, ImageSet, Options, Progress, Request, check_options
 from regrow.errors import InputError, UnknownNameError
 
-__all__ = ["DataSpec", "ImageSet", "fetch", "find_root", "load", "names", "spec", "status"]
+__all__ = ["DataSpec", "ImageSet", "find_root", "load", "names", "reliance", "require", "spec", "status"]
 
 
 def names() -> list[str]:
@@ -54,7 +54,7 @@ def spec(name: str) -> DataSpec:
 
 
 def find_root(given: str | Path | None = None) -> list[Path]:
-    """The folders where data is looked for, in order; downloads and caches go to the first.
+    """The folders where data is looked for, in order; downloads go to the first, generated images to the last.
 
     Args:
         given: the user's ``--data-root``, if any.
@@ -62,7 +62,11 @@ def find_root(given: str | Path | None = None) -> list[Path]:
     Returns:
         The given folder, the one named by the environment variable ``REGROW_DATA``, and ``~/.cache/regrow/data``.
     """
-    places = [given, os.environ.get("REGROW_DATA"), Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "regrow/data"]
+    places = [
+        given,
+        os.environ.get("REGROW_DATA"),
+        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "regrow/data",
+    ]
     return list(dict.fromkeys(Path(place).expanduser().absolute() for place in places if place))
 
 
@@ -102,13 +106,13 @@ def load(
     if split not in found.spec.splits:
         raise UnknownNameError("split", split, found.spec.splits, f"take one of these splits of {name!r}.")
     settings = check_options(found.spec, options)
-    limit = found.spec.splits[split] if found.fetch else 1_000_000
+    limit = found.spec.splits[split] if found.fetch else 100_000
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= limit):
         raise InputError(f"n must be a whole number from 1 to {limit} for {name} {split}, got {n!r}.")
     return found.read(Request(split, n, find_root(root), download, settings, progress))
 
 
-def fetch(name: str, *, root: str | Path | None = None, progress: Progress | None = None) -> Path:
+def require(name: str, *, root: str | Path | None = None, progress: Progress | None = None) -> Path:
     """Make sure that a data set lies on this machine, and say where.
 
     Args:
@@ -125,31 +129,37 @@ def fetch(name: str, *, root: str | Path | None = None, progress: Progress | Non
     """
     found = _get(name)
     roots = find_root(root)
-    return found.find(roots) or (found.fetch(roots, progress) if found.fetch else roots[0])
+    return found.find(roots, None) or (found.fetch(roots, progress) if found.fetch else roots[-1])
 
 
 def status(root: str | Path | None = None) -> list[dict[str, object]]:
     """What there is of each data set, for ``regrow list data`` and ``regrow doctor``.
 
     Returns:
-        Rows ``name``, ``splits`` (name -> number), ``n_classes``, ``image_size``, ``state`` ("built in", "found" or
-        "missing"), ``path`` (text, or None) and ``hint`` (how to get it; empty when it is there).
+        Rows ``name``, ``classes`` (number), ``pixels`` (side), ``splits`` (text, e.g. "train 50000, test 10000"),
+        ``found`` (bool: all of it, or generated here), ``where`` (text, empty when nothing is found) and ``note``
+        (what is missing and how to get it; else empty).
     """
-    roots: Sequence[Path] = find_root(root)
+    roots = find_root(root)
     rows: list[dict[str, object]] = []
     for name in names():
         found = _get(name)
-        path = found.find(roots)
-        state = "built in" if found.fetch is None else "missing" if path is None else "found"
+        whole = found.find(roots, None)
+        parts = {split: found.find(roots, split) for split in found.spec.splits}
+        lacks = [split for split, place in parts.items() if place is None]
+        places = dict.fromkeys(str(place) for place in ([whole] if whole else parts.values()) if place)
+        note = ""
+        if not whole and lacks:
+            note = found.spec.hint if len(lacks) == len(parts) else f"lacks {', '.join(lacks)}: {found.spec.hint}"
         rows.append(
             {
                 "name": name,
-                "splits": dict(found.spec.splits),
-                "n_classes": found.spec.n_classes,
-                "image_size": found.spec.image_size,
-                "state": state,
-                "path": None if path is None else str(path),
-                "hint": found.spec.hint if state == "missing" else "",
+                "classes": found.spec.n_classes,
+                "pixels": found.spec.image_size,
+                "splits": ", ".join(f"{split} {n}" for split, n in found.spec.splits.items()),
+                "found": not lacks,
+                "where": ", ".join(places) if found.fetch else "generated when used",
+                "note": note,
             }
         )
     return rows

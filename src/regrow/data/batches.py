@@ -151,10 +151,7 @@ class Batches:
             words = seeds.raw(self.seed, "data", AUGMENT, step, n=self.batch_size)
             draws = np.stack([words & 1, (words >> 1 & 0x7FFFFFFF) % size, (words >> 32) % size]).astype(np.int64)
             mirrored, top, left = torch.from_numpy(draws).to(self.device)
-        if self.crop:
-            x = self._windows[chosen, top, left]
-        else:
-            x = self._images[chosen]
+        x = self._windows[chosen, top, left] if self.crop else self._images[chosen]
         x = x.view(len(chosen), *self._shape)
         if self.flip:
             x = torch.where(mirrored.bool()[:, None, None, None], x.flip(2), x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import tempfile
@@ -72,28 +73,27 @@ class Cifar:
         )
 
 
-def find(cifar: Cifar, roots: Sequence[Path]) -> Path | None:
-    """The first folder among ``roots``, or directly in one of them, that has files of the set; both versions count."""
-    for root in roots:
-        for folder in (root / cifar.python, root / cifar.binary, root):
-            if _version(cifar, folder) is not None:
-                return folder
+def find(cifar: Cifar, roots: Sequence[Path], split: str | None = None) -> Path | None:
+    """The first folder that has all files of a split (None: of all splits), in either version.
+
+    Each root may be the folder itself or its parent.
+    """
+    splits = list(cifar.parts) if split is None else [split]
+    for folder in _folders(cifar, roots):
+        if all(any(not _absent(cifar, folder, each, ending) for ending in ("", ".bin")) for each in splits):
+            return folder
     return None
 
 
-def _version(cifar: Cifar, folder: Path) -> str | None:
-    """The file ending of the version a folder holds: "" (python), ".bin", or None. One split is enough."""
-    if folder.name not in (cifar.python, cifar.binary) and not _named_alike(cifar, folder):
-        return None
-    for ending in ("", ".bin"):
-        if any(all((folder / f"{part}{ending}").is_file() for part in parts) for parts in cifar.parts.values()):
-            return ending
-    return None
+def _folders(cifar: Cifar, roots: Sequence[Path]) -> list[Path]:
+    named = (cifar.python, cifar.binary)
+    places = [place for root in roots for place in (*(root / name for name in named), root)]
+    return [place for place in places if place.name in named and place.is_dir()]
 
 
-def _named_alike(cifar: Cifar, folder: Path) -> bool:
-    """Is a folder of another name this set? Told by the names of its files, which must be those of no other set."""
-    return all((folder / part).is_file() or (folder / f"{part}.bin").is_file() for part in sum(map(list, cifar.parts.values()), []))
+def _absent(cifar: Cifar, folder: Path, split: str, ending: str) -> list[str]:
+    names = [f"{part}{ending}" for part in cifar.parts[split]]
+    return [name for name in names if not (folder / name).is_file()]
 
 
 def missing(cifar: Cifar, roots: Sequence[Path], why: str = "") -> DataError:
@@ -108,8 +108,12 @@ def missing(cifar: Cifar, roots: Sequence[Path], why: str = "") -> DataError:
 
 def read(cifar: Cifar, request: Request) -> ImageSet:
     """The images of a request, from a local copy, else from the official archive."""
-    folder = find(cifar, request.roots)
+    folder = find(cifar, request.roots, request.split)
     if folder is None:
+        for partial in _folders(cifar, request.roots):
+            ending = ".bin" if partial.name == cifar.binary else ""
+            lacks = ", ".join(_absent(cifar, partial, request.split, ending))
+            raise DataError(f"{cifar.spec.name} is incomplete: {partial} lacks {lacks}.", _again(cifar, partial))
         if not request.download and _local_archive(cifar, request.roots) is None:
             raise missing(cifar, request.roots)
         folder = fetch(cifar, request.roots, request.progress)
@@ -134,27 +138,21 @@ def read_split(cifar: Cifar, folder: Path, split: str) -> Records:
     Raises:
         DataError: a file that is missing, of another shape, out of range, or an altered copy of the official one.
     """
-    ending = _version(cifar, folder) or ""
+    ending = ".bin" if _absent(cifar, folder, split, "") else ""
     rows, width = cifar.rows[split], len(cifar.labels) + 3 * cifar.spec.image_size**2
     records = np.empty((rows * len(cifar.parts[split]), width), np.uint8)
-    unproven = False
+    read_part = _read_binary if ending else _read_python
     for number, part in enumerate(cifar.parts[split]):
-        path = folder / f"{part}{ending}"
-        if not path.is_file():
-            raise DataError(f"{cifar.spec.name} is incomplete: {path} is not there.", _again(cifar, folder))
         try:
-            read_part = _read_binary if ending else _read_python
-            records[number * rows : (number + 1) * rows] = read_part(cifar, path, rows, width)
+            records[number * rows : (number + 1) * rows] = read_part(cifar, folder / f"{part}{ending}", rows, width)
         except DataError as error:
             raise DataError(error.message, _again(cifar, folder)) from None
-        unproven |= bool(ending) or files.file_digest(path, "md5") != cifar.md5.get(part)
-    if unproven:
-        _compare(cifar, folder, split, ending, records)
+    _compare(cifar, folder, split, ending, records)
     return records
 
 
 def _again(cifar: Cifar, folder: Path) -> str:
-    return f"move {folder} away and `regrow data get {cifar.spec.name}`, or put the official files there."
+    return f"move {folder} away, then `regrow data get {cifar.spec.name}`; or put the official files there."
 
 
 def _read_binary(cifar: Cifar, path: Path, rows: int, width: int) -> Records:
@@ -180,10 +178,11 @@ def _read_python(cifar: Cifar, path: Path, rows: int, width: int) -> Records:
     return records
 
 
-def _label_column(path: Path, field: str, values: Any, rows: int, upper: int) -> npt.NDArray[np.int64]:  # noqa: ANN401
+def _label_column(path: Path, field: str, values: Any, rows: int, upper: int) -> npt.NDArray[np.int64]:
     if not isinstance(values, list | np.ndarray) or len(values) != rows:
         raise DataError(f"{path}: {field!r} must hold {rows} labels.")
-    if isinstance(values, list) and not all(type(value) is int for value in values):
+    whole = values.dtype.kind in "iu" and values.ndim == 1 if isinstance(values, np.ndarray) else None
+    if whole is False or (whole is None and not all(type(value) is int for value in values)):
         raise DataError(f"{path}: {field!r} must hold whole numbers.")
     _check_range(path, field, values, upper)
     return np.asarray(values, np.int64)
@@ -197,7 +196,7 @@ def _check_range(path: Path, field: str, values: Sequence[int] | npt.NDArray[Any
 
 def block_checksums(records: Records) -> str:
     """CRC-32 of every 1000 records, eight hex digits each, in one string."""
-    return "".join(f"{zlib.crc32(records[start : start + BLOCK]):08x}" for start in range(0, len(records), BLOCK))
+    return "".join(f"{zlib.crc32(records[start : start + BLOCK].data):08x}" for start in range(0, len(records), BLOCK))
 
 
 def _compare(cifar: Cifar, folder: Path, split: str, ending: str, records: Records) -> None:
@@ -210,6 +209,8 @@ def _compare(cifar: Cifar, folder: Path, split: str, ending: str, records: Recor
     blocks = range(0, max(len(official), len(found)), 8)
     differ = [at // 8 for at in blocks if official[at : at + 8] != found[at : at + 8]]
     if differ and len(differ) < len(blocks):
+        if not ending and all(files.file_digest(folder / p, "md5") == cifar.md5[p] for p in cifar.parts[split]):
+            return
         number, place = divmod(differ[0] * BLOCK, cifar.rows[split])
         path = folder / f"{cifar.parts[split][number]}{ending}"
         raise DataError(
@@ -235,26 +236,30 @@ def fetch(cifar: Cifar, roots: Sequence[Path], progress: Progress | None) -> Pat
         DataError: it could not be fetched or written, or is not the official archive.
     """
     root, local = roots[0], _local_archive(cifar, roots)
-    archive = local or root / cifar.archive
-    target = root / cifar.python
+    archive, target = local or root / cifar.archive, root / cifar.python
+    marker, new_root = root / f".fetch-{cifar.spec.name}", not root.exists()
     try:
-        with files.owned(root / f".fetch-{cifar.spec.name}", "the download folder"):
-            if target.is_dir() and find(cifar, [root]) is not None:
-                return target
-            _get_archive(cifar, archive, roots, local is not None, progress)
-            _unpack(cifar, archive, target)
-            if local is None:
-                archive.unlink()
+        with files.owned(marker, "the download in"):
+            try:
+                if find(cifar, [root]) == target:
+                    return target  # another process made it in the meantime
+                if target.exists():
+                    raise DataError(f"{target} is in the way: it is not a whole {cifar.spec.name}.", "move it away.")
+                _get_archive(cifar, archive, roots, local is not None, progress)
+                _unpack(cifar, archive, target)
+                if local is None:
+                    archive.unlink()
+            finally:
+                shutil.rmtree(marker, ignore_errors=True)
+                if new_root:
+                    with contextlib.suppress(OSError):  # not empty
+                        root.rmdir()
     except OSError as error:
         raise DataError(f"{cifar.spec.name} cannot be put into {root} ({error.strerror}).", cifar.spec.hint) from None
-    finally:
-        shutil.rmtree(root / f".fetch-{cifar.spec.name}", ignore_errors=True)
     return target
 
 
-def _get_archive(
-    cifar: Cifar, archive: Path, roots: Sequence[Path], is_local: bool, progress: Progress | None
-) -> None:
+def _get_archive(cifar: Cifar, archive: Path, roots: Sequence[Path], is_local: bool, progress: Progress | None) -> None:
     if is_local:
         if archive.stat().st_size != cifar.archive_size or files.file_digest(archive) != cifar.archive_sha256:
             raise DataError(
@@ -274,6 +279,4 @@ def _unpack(cifar: Cifar, archive: Path, target: Path) -> None:
         made = Path(aside) / cifar.python
         for split in cifar.parts:
             read_split(cifar, made, split)
-        if target.exists():
-            raise DataError(f"{target} is in the way: it is not a whole {cifar.spec.name}.", f"move {target} away.")
         made.rename(target)

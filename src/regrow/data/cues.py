@@ -1,7 +1,7 @@
 """The images of ``cues``: two cues of known frequency in every image, made with whole numbers alone.
 
-Each 32 x 32 colour image is grey 128 plus waves ``amplitude * colour * cos(2 pi (fx x + fy y) / 32 + phase)`` with whole
-frequencies (fx, fy), and noise. With rho = sqrt(fx^2 + fy^2), in cycles per image:
+Each 32 x 32 colour image is grey 128 plus waves ``amplitude * colour * cos(2 pi (fx x + fy y) / 32 + phase)`` of
+whole frequencies (fx, fy), and noise. With rho = sqrt(fx^2 + fy^2), in cycles per image:
 
 * the low cue, three waves of 1 <= rho <= sqrt(5) with the class's frequencies, phases and colours (a layout of coloured
   blobs), moved by up to two pixels;
@@ -45,9 +45,7 @@ _q = np.array(_QUARTER.split(), np.int32)
 COSINE: npt.NDArray[np.int32] = np.concatenate([_q[:-1], -_q[:0:-1], -_q[:-1], _q[:0:-1]])
 
 #: Signed weights of red, green and blue, in quarters.
-COLOURS = np.array(
-    [(4, -2, -2), (-2, 4, -2), (-2, -2, 4), (3, 3, 3), (4, -4, 0), (0, 4, -4), (-4, 0, 4)], np.int32
-)
+COLOURS = np.array([(4, -2, -2), (-2, 4, -2), (-2, -2, 4), (3, 3, 3), (4, -4, 0), (0, 4, -4), (-4, 0, 4)], np.int32)
 #: By class three waves (fx, fy, phase in 1/256 turns, colour); chosen among random books for being far apart.
 LOW = np.array(
     [
@@ -65,9 +63,7 @@ LOW = np.array(
     np.int32,
 )
 #: By class the middle (fx, fy) of its texture; each wave is at most one away from it in either direction.
-HIGH = np.array(
-    [(11, 0), (10, 3), (9, 6), (6, 9), (3, 10), (0, 11), (-3, 10), (-6, 9), (-9, 6), (-10, 3)], np.int32
-)
+HIGH = np.array([(11, 0), (10, 3), (9, 6), (6, 9), (3, 10), (0, 11), (-3, 10), (-6, 9), (-9, 6), (-10, 3)], np.int32)
 
 
 def _ring(low: int, high: int) -> npt.NDArray[np.int32]:
@@ -175,9 +171,7 @@ def generate(split: str, n: int, options: Options = DEFAULTS) -> Cues:
     reach = NOISE * whole["noise"] >> 8  # a byte b in 0..255 becomes floor(b (2 reach + 1) / 256) - reach
     images += ((_below(words[:, 29:32], 257) - 128) * (OFFSET * whole["distractors"]) >> 15)[:, None, None]
     images += ((raw.reshape(images.shape).astype(np.int32) * (2 * reach + 1)) >> 8) - reach
-    return Cues(
-        images.astype(np.uint8), None if split == "high_only" else low, None if split == "low_only" else high
-    )
+    return Cues(images.astype(np.uint8), None if split == "high_only" else low, None if split == "low_only" else high)
 
 
 def _below(words: seeds.UINT64, bound: int) -> npt.NDArray[np.int32]:
@@ -195,7 +189,7 @@ def _amplitudes(
 
 def _low(words: seeds.UINT64, labels: Labels, whole: Mapping[str, int]) -> _Waves:
     fx, fy, phase, colour = np.moveaxis(LOW[labels], 2, 0)
-    # A shift of one pixel is 8 fx steps of 1/256 turn; shifts are up to +-16 half quarters of a pixel.
+    # A shift of one pixel turns a wave by 8 fx steps of 1/256 turn; shifts go up to 16 eighths of a pixel.
     right, down = ((_below(words[:, i], 33) - 16) * whole["jitter"] >> 8 for i in (0, 1))
     moved = phase + fx * right[:, None] + fy * down[:, None]
     return _Waves(fx, fy, moved, _amplitudes(words[:, 2:5], AMPLITUDES["low"], whole["low"], whole["jitter"], colour))

@@ -120,13 +120,14 @@ class DataSet:
     Args:
         spec: its facts.
         read: gives the images of a request.
-        find: the place of a whole local copy among folders, or None (for a generated set: where it is cached).
+        find: the place of a local copy of a split (None: of all splits) among folders, or None; for a generated set
+            where it is cached.
         fetch: makes a local copy under the first folder and returns its place; None for a generated set.
     """
 
     spec: DataSpec
     read: Callable[[Request], ImageSet]
-    find: Callable[[Sequence[Path]], Path | None]
+    find: Callable[[Sequence[Path], str | None], Path | None]
     fetch: Callable[[Sequence[Path], Progress | None], Path] | None = None
 
 

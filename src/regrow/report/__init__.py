@@ -1,8 +1,8 @@
 """Tables and charts of a study as one HTML page that needs nothing else: no network, no second file.
 
-``render(view)`` and ``render_check(check)`` are pure functions from plain values to the text of a page; ``tables(view)``
-gives the same numbers as tables for CSV and Markdown. Nothing here reads a run, a model or a clock, so the same values
-always make the same bytes.
+``render(view)`` and ``render_check(check)`` are pure functions from plain values to the text of a page;
+``tables(view)`` gives the same numbers as tables for CSV and Markdown. They read no run, no model and no clock, so the
+same values always make the same bytes.
 """
 
 from regrow.report.check import CheckView, render_check

@@ -22,7 +22,8 @@ class Arm:
         sparsity: target sparsity in [0, 1).
         axes: values of the recipe's further axes as sorted ``(key, text)`` pairs.
         runs: all its runs, finished or not.
-        index: place among the arms, dense first: chooses the colour.
+        index: place among the arms, dense first.
+        look: number that gives its colour (one a method) and its shape and dash (one a variant): see ``charts.colour``.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Arm:
     axes: tuple[tuple[str, str], ...]
     runs: tuple[RunView, ...]
     index: int
+    look: int
 
     @property
     def done(self) -> tuple[RunView, ...]:
@@ -83,12 +85,17 @@ def arms_of(view: StudyView) -> tuple[Arm, ...]:
         found.setdefault((run.method, 0.0 if run.method == "dense" else run.sparsity, axes), []).append(run)
     ordered = sorted(found.items(), key=lambda item: item[0][0] != "dense")
     names: dict[str, int] = {}
+    methods: dict[str, int] = {}
+    variants: dict[str, int] = {}
     arms = []
     for index, ((method, sparsity, axes), runs) in enumerate(ordered):
         label = runs[0].arm
         names[label] = names.get(label, 0) + 1
         name = label if names[label] == 1 else f"{label} ({names[label]})"
-        arms.append(Arm(name, method, sparsity, axes, tuple(runs), index))
+        colour = methods.setdefault(method, len(methods))
+        variant = variants.get(method, -1) + 1
+        variants[method] = variant
+        arms.append(Arm(name, method, sparsity, axes, tuple(runs), index, colour % 8 + 8 * (variant + colour // 8)))
     return tuple(arms)
 
 

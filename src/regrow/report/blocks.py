@@ -184,9 +184,9 @@ def nothing(reason: str) -> tuple[Block, ...]:
     return (Prose(reason, "empty"),)
 
 
-def plural(n: int, noun: str) -> str:
+def plural(n: int, noun: str, many: str = "") -> str:
     """``1 seed``, ``2 seeds``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n} {noun}" if n == 1 else f"{n} {many or noun + 's'}"
 
 
 def listed(items: Sequence[object]) -> str:

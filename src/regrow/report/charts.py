@@ -1,8 +1,8 @@
 """Vega-Lite specifications of the page's charts, made with Altair from plain rows.
 
-Colours are written as ``$token``; the page's script replaces them by the CSS custom property ``--token`` of the reader's
-theme, so a chart has one specification for light and dark. Every chart has a parameter ``focus``: the arm that the legend
-points at, or empty.
+Colours are written as ``$token``; the page's script replaces them by the CSS custom property ``--token`` of the
+reader's theme, so a chart has one specification for light and dark. Every chart has a parameter ``focus``: the arm that
+the legend points at, or empty.
 """
 
 from __future__ import annotations
@@ -17,19 +17,25 @@ Row = Mapping[str, Any]
 #: Number of colours for arms; more arms go round again with another shape and dash.
 N_COLOURS = 8
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+DASHES = [[1, 0], [7, 3], [2, 3], [10, 3, 2, 3], [14, 5]]
 _FOCUS = "!focus || datum.arm === focus"
 _SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+')"
 _HEIGHT = 250
 
 
-def colour(index: int) -> str:
-    """Token of the colour of the arm with this index."""
-    return f"$arm-{index % N_COLOURS}"
+def colour(look: int) -> str:
+    """Token of the colour of an arm: ``look`` modulo the number of colours (one colour a method)."""
+    return f"arm-{look % N_COLOURS}"
 
 
-def shape(index: int) -> str:
-    """Shape of the points of the arm with this index."""
-    return SHAPES[(index + index // N_COLOURS) % len(SHAPES)]
+def shape(look: int) -> str:
+    """Shape of the points of an arm: another one for every variant of a method."""
+    return SHAPES[(look + look // N_COLOURS) % len(SHAPES)]
+
+
+def dash(look: int) -> list[int]:
+    """Dashes of the line of an arm: solid for the first variant of a method."""
+    return DASHES[(look // N_COLOURS) % len(DASHES)]
 
 
 def _finish(chart: Any, height: int, room: int = 0) -> Spec:
@@ -63,10 +69,9 @@ class _Ink:
 
         names = [name for name, _ in arms]
         self.names = names
-        self.colour = alt.Color("arm:N", scale=_arm_scale(names, [colour(i) for _, i in arms]), legend=None)
+        self.colour = alt.Color("arm:N", scale=_arm_scale(names, ["$" + colour(i) for _, i in arms]), legend=None)
         self.shape = alt.Shape("arm:N", scale=_arm_scale(names, [shape(i) for _, i in arms]), legend=None)
-        dashes = [[1, 0] if i < N_COLOURS else [5, 3] for _, i in arms]
-        self.dash = alt.StrokeDash("arm:N", scale=_arm_scale(names, dashes), legend=None)
+        self.dash = alt.StrokeDash("arm:N", scale=_arm_scale(names, [dash(i) for _, i in arms]), legend=None)
 
     @staticmethod
     def opacity(full: float, faint: float = 0.08) -> Any:
@@ -116,7 +121,7 @@ def forest(
         rows: arm, seed, value (points).
         means: arm, value.
         intervals: arm, low, high; an arm with fewer than three pairs is not in it.
-        arms: name and index of each arm.
+        arms: name and look of each arm.
         title: of the x axis.
     """
     import altair as alt
@@ -181,7 +186,7 @@ def by_corruption(
         rows: label, arm, value (per cent), n.
         spans: label, low, high.
         order: labels from the top; those in capitals are headings and have no points.
-        arms: name and index of each arm.
+        arms: name and look of each arm.
         title: of the x axis.
     """
     import altair as alt
@@ -235,7 +240,7 @@ def lines(
     Args:
         means: arm, x, value.
         seeds: arm, seed, x, value; drawn thin and light.
-        arms: name and index of each arm.
+        arms: name and look of each arm.
         x_title: of the x axis.
         y_title: of the y axis.
         height: of the plot in pixels.
@@ -309,7 +314,7 @@ def sparsities(
     import altair as alt
 
     ink = _Ink(arms)
-    x = alt.X("sparsity:Q", title="sparsity", scale=alt.Scale(zero=False, padding=18), axis=alt.Axis(tickCount=5))
+    x = alt.X("at:Q", title="sparsity", scale=alt.Scale(zero=False, padding=18), axis=alt.Axis(tickCount=5))
     y = alt.Y(
         "value:Q", title=title, scale=alt.Scale(zero=True, padding=8), axis=alt.Axis(tickCount=5, labelExpr=_SIGNED)
     )
@@ -347,7 +352,10 @@ def sparsities(
 
 
 def heat_map(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str], limit: float) -> Spec:
-    """Differences as coloured cells with their figures. Rows: label, severity, value (points); colour scale -limit..limit."""
+    """Differences as coloured cells with their figures.
+
+    Rows: label, severity, value (points). The colour scale goes from -limit to limit.
+    """
     import altair as alt
 
     x = alt.X(
@@ -396,7 +404,10 @@ def grid_of_accuracy(rows: Sequence[Row], order: Sequence[str], columns: Sequenc
 
 
 def shares(rows: Sequence[Row], order: Sequence[str], parts: Sequence[str]) -> Spec:
-    """Stacked shares of 100 per cent. Rows: arm, part, start, end, middle (per cent); figures where a part is wide enough."""
+    """Stacked shares of 100 per cent, with figures where a part is wide enough.
+
+    Rows: arm, part, start, end, middle, value (per cent).
+    """
     import altair as alt
 
     y = alt.Y("arm:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=130, domain=False, ticks=False))

@@ -132,7 +132,7 @@ def render_check(check: CheckView) -> str:
     sections = (_summary(check), _corruptions(check), _severity(check), _examples(check), _record(check))
     title = f"{check.model} under image corruptions"
     facts = (
-        page.Fact(f"{check.n_images:,}", f"images in {plural(check.n_classes, 'class').replace('classs', 'classes')}"),
+        page.Fact(f"{check.n_images:,}", f"images in {plural(check.n_classes, 'class', 'classes')}"),
         page.Fact(shown(check.clean.accuracy, "percent"), "clean accuracy"),
         *(
             (page.Fact(shown(_mean(check, _accuracies(check), _common(check)), "percent"), _name(check)),)
@@ -202,7 +202,8 @@ def _finding(check: CheckView) -> Finding:
     if len(by_type) > 1:
         (least, worst), (most, best) = by_type[0], by_type[-1]
         parts.append(
-            f"It suffers most from {human(worst)} ({shown(least, 'percent')}) and least from {human(best)} ({shown(most, 'percent')})."
+            f"It suffers most from {human(worst)} ({shown(least, 'percent')}) and least from "
+            f"{human(best)} ({shown(most, 'percent')})."
         )
     parts.append("This is one network on these images: it says nothing about a way of training.")
     return Finding(" ".join(parts), "one network, one set of images", (), "")
@@ -266,7 +267,7 @@ def _corruptions(check: CheckView) -> Section:
     figure = Figure(
         "fig-cells",
         "Accuracy in every cell, %",
-        f"Darker is better, from 0 to 100 %; {_images(check)}.",
+        f"The stronger the colour the better, from 0 to 100 %; {_images(check)}.",
         charts.grid_of_accuracy(rows, [human(c) for c in check.corruptions], columns),
         "Accuracy for each corruption and severity.",
         made,

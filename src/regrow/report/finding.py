@@ -68,12 +68,12 @@ def _lead(view: StudyView, arms: Sequence[Arm]) -> str:
     found = [d for d in differences(arms, over(view, view.common)) if d.n]
     if not found:
         return _nothing(arms)
-    best = max(found, key=lambda d: -2.0 if d.mean is None else d.mean)
-    pairs = min(d.n for d in found)
-    if pairs < 3:
+    judged = [d for d in found if d.n >= 3]
+    if not judged:
         return _few(found, name)
-    others = _others(found)
-    return " ".join(part for part in (_sentence(best, name, view.tier), others, _caution(pairs)) if part)
+    best = max(judged, key=lambda d: -2.0 if d.mean is None else d.mean)
+    parts = (_sentence(best, name, view.tier), _others(judged), _short(found, name), _caution(min(d.n for d in judged)))
+    return " ".join(part for part in parts if part)
 
 
 def _nothing(arms: Sequence[Arm]) -> str:
@@ -85,13 +85,27 @@ def _nothing(arms: Sequence[Arm]) -> str:
 
 def _few(found: Sequence[Difference], name: str) -> str:
     """What may be said below three pairs: the differences, and that they show nothing."""
-    parts = [f"{_label(d.arm)} {' and '.join(_points(x) for x in d.by_seed)}" for d in found]
     least, most = min(d.n for d in found), max(d.n for d in found)
     count = f"{least}" if least == most else f"{least} to {most}"
     noun = "seed" if most == 1 else "seeds"
     return (
         f"With {count} paired {noun} there is no interval, and nothing is claimed about any method. "
-        f"Differences to dense in {name}, in points, seed by seed: {'; '.join(parts)}."
+        f"Differences to dense in {name}, in points, seed by seed: {_seed_by_seed(found)}."
+    )
+
+
+def _seed_by_seed(found: Sequence[Difference]) -> str:
+    return "; ".join(f"{_label(d.arm)} {' and '.join(_points(x) for x in d.by_seed)}" for d in found)
+
+
+def _short(found: Sequence[Difference], name: str) -> str:
+    """Arms with too few pairs beside others with enough: their differences, and no claim."""
+    few = [d for d in found if d.n < 3]
+    if not few:
+        return ""
+    return (
+        f"Nothing is claimed about arms with fewer than three paired seeds ({name}, points by seed: "
+        f"{_seed_by_seed(few)})."
     )
 
 
@@ -99,7 +113,7 @@ def _sentence(d: Difference, name: str, tier: str) -> str:
     interval = f"95 % interval {_points(d.low)} to {_points(d.high)}" if d.low is not None else "no interval"
     p = f"; Holm p {_equals(shown(d.p_holm, 'probability'))}" if d.p_holm is not None else ""
     figures = f"({interval}; {d.n} paired seeds{p}; tier {tier})"
-    sure = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
+    sure = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0) and (d.p_holm or 0.0) < 0.05
     if d.n >= CLAIM_SEEDS and sure and d.mean is not None:
         verb = "raises" if d.mean > 0 else "lowers"
         scope = " in this study" if tier.startswith("T0") else ""

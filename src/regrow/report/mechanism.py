@@ -40,7 +40,10 @@ CUES = ("low cue", "high cue", "neither")
 
 def training(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Loss, accuracy and density over the steps."""
-    intro = "What the training loop logged, on the augmented batches it saw. The accuracy of the final weights is in the summary."
+    intro = (
+        "What the training loop logged, on the augmented batches it saw. The accuracy of the final weights "
+        "is in the summary."
+    )
     figures = []
     for key, title, unit, factor in (
         ("loss", "Training loss", "loss", 1.0),
@@ -109,8 +112,10 @@ def _wide(title: str, x_title: str, means: Sequence[dict[str, Any]], arms: Seque
 def topology(view: StudyView, arms: Sequence[Arm]) -> Section:
     """What the masks did: updates, returned and fresh links, exploration, layers that stay dense."""
     intro = (
-        "A topology update drops the active weights of smallest size and grows as many elsewhere. Returned links were dropped and "
-        "grown in the same update, so nothing changed there; fresh links are newly active. The ITOP rate is the share of weights "
+        "A topology update drops the active weights of smallest size and grows as many elsewhere. "
+        "Returned links were dropped and "
+        "grown in the same update, so nothing changed there; fresh links are newly active. The ITOP rate "
+        "is the share of weights "
         "that were ever active."
     )
     sparse = [a for a in arms if not a.is_dense]
@@ -127,7 +132,8 @@ def topology(view: StudyView, arms: Sequence[Arm]) -> Section:
         kept = [str(row[0]) for row in layers.rows if row[-1]]
         blocks.append(
             Prose(
-                f"The allocation keeps {len(kept)} of {plural(len(layers.rows), 'layer')} dense in at least one arm: {listed(kept)}."
+                f"The allocation keeps {len(kept)} of {plural(len(layers.rows), 'layer')} dense in at "
+                f"least one arm: {listed(kept)}."
                 if kept
                 else "The allocation keeps no layer dense.",
                 "",
@@ -157,7 +163,8 @@ def _update_figures(changes: Table, sparse: Sequence[Arm]) -> list[Block]:
             Figure(
                 f"fig-updates-{arm.index}",
                 f"{arm.name}: links per update",
-                f"Share of the active weights, all layers together; mean over {plural(int(by_arm[arm.name][0][-1]), 'seed')}. No error bars.",
+                "Share of the active weights, all layers together; mean over "
+                f"{plural(int(by_arm[arm.name][0][-1]), 'seed')}. No error bars.",
                 charts.churn(rows, CHURN, high),
                 f"Dropped, returned and fresh links at each topology update of {arm.name}.",
                 Table(f"Updates of {arm.name}", changes.columns, tuple(by_arm[arm.name]), changes.note),
@@ -197,8 +204,10 @@ def _update_figures(changes: Table, sparse: Sequence[Arm]) -> list[Block]:
 def masks(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Maps of non-zero weights per kernel."""
     intro = (
-        "Each pixel is one kernel: output channels from top to bottom, input channels from left to right. Its colour is the number of "
-        "non-zero weights in it. Left, channels in their own order; right, rows and columns sorted by their sums, where uneven use of "
+        "Each pixel is one kernel: output channels from top to bottom, input channels from left to "
+        "right. Its colour is the number of "
+        "non-zero weights in it. Left, channels in their own order; right, rows and columns sorted by "
+        "their sums, where uneven use of "
         "channels shows as a slope."
     )
     title = "Mask maps"
@@ -227,7 +236,8 @@ def masks(view: StudyView, arms: Sequence[Arm]) -> Section:
     rows = tuple(_map_row(layer, runs, seed) for layer in chosen)
     large = any(max(r.kernels[layer].shape) > MAP_SIDE for _, r in runs for layer in chosen if layer in r.kernels)
     caption = (
-        f"One run per arm, seed {seed}; {len(chosen)} of the {plural(len(layers), 'layer')} of density below 1, evenly spaced in depth. "
+        f"One run per arm, seed {seed}; {len(chosen)} of the {plural(len(layers), 'layer')} of density "
+        "below 1, evenly spaced in depth. "
         "The colour scale is fixed from empty to full kernels."
     )
     if large:
@@ -257,12 +267,16 @@ def _map_row(layer: str, runs: Sequence[tuple[Arm, RunView]], seed: int) -> MapR
         if kernel is None or kernel.ndim != 2 or not kernel.size:
             continue
         k = int(run.kernel_sizes.get(layer, int(kernel.max(initial=1))))
-        shape = f"{kernel.shape[0]} outputs × {kernel.shape[1]} inputs"
-        words = f"{arm.name}, seed {seed}, layer {layer}: {shape}, {kernel.mean():.2f} of {plural(k, 'weight')} per kernel on average"
+        shape = f"{kernel.shape[0]} outputs × {kernel.shape[1]} inputs"  # noqa: RUF001
+        words = (
+            f"{arm.name}, seed {seed}, layer {layer}: {shape}, {kernel.mean():.2f} of {plural(k, 'weight')} "
+            "per kernel on average"
+        )
         cells.append(
             MapCell(
                 arm.name,
-                f"{100 * float(kernel.sum()) / (kernel.size * max(1, k)):.1f} % of weights, {100 * float((kernel == 0).mean()):.1f} % of kernels empty",
+                f"{100 * float(kernel.sum()) / (kernel.size * max(1, k)):.1f} % of weights, "
+                f"{100 * float((kernel == 0).mean()):.1f} % of kernels empty",
                 map_picture(kernel, k, f"Mask map of {words}."),
                 map_picture(sorted_map(kernel), k, f"Sorted mask map of {words}."),
             )
@@ -278,7 +292,8 @@ def _map_row(layer: str, runs: Sequence[tuple[Arm, RunView]], seed: int) -> MapR
 def frequencies(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Accuracy when low or high spatial frequencies are removed."""
     intro = (
-        "Every test image is filtered in the Fourier plane before the network sees it. A curve that stays high when only low "
+        "Every test image is filtered in the Fourier plane before the network sees it. A curve that "
+        "stays high when only low "
         "frequencies are kept belongs to a network that needs little of the fine detail."
     )
     title = "Frequencies"
@@ -302,7 +317,8 @@ def frequencies(view: StudyView, arms: Sequence[Arm]) -> Section:
             Figure(
                 f"fig-frequencies-{kind}",
                 name,
-                f"Frequencies {rule} are kept. Strong line: mean over seeds ({seeds_sentence(arms)}, {images} images). Thin lines: seeds. No error bars.",
+                f"Frequencies {rule} are kept. Strong line: mean over seeds ({seeds_sentence(arms)}, "
+                f"{images} images). Thin lines: seeds. No error bars.",
                 charts.lines(
                     means,
                     seeds,
@@ -327,7 +343,8 @@ def frequencies(view: StudyView, arms: Sequence[Arm]) -> Section:
 def cues(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Reliance on low and high frequencies, for the data set made for it."""
     intro = (
-        "Every class of this data set has a low-frequency cue (shape, layout) and a high-frequency cue (texture), and each is enough to "
+        "Every class of this data set has a low-frequency cue (shape, layout) and a high-frequency cue "
+        "(texture), and each is enough to "
         "classify. Where the two point to different classes, the answer tells which one the network follows."
     )
     title = "Cue reliance"

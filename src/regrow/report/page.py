@@ -1,4 +1,4 @@
-"""From sections to the text of one page: template, styles, script, Vega, data and a strict security policy in one file."""
+"""From sections to the text of one page: template, styles, script, Vega, data and a strict policy in one file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from regrow.report import mechanism, record, result
 from regrow.report.arms import Arm, arms_of, mean, mean_name, over
 from regrow.report.blocks import Section, human, plural
-from regrow.report.charts import N_COLOURS, SHAPES, shape
+from regrow.report.charts import SHAPES, colour, shape
 from regrow.report.finding import Finding, finding
 from regrow.report.table import shown
 from regrow.study.view import StudyView
@@ -109,7 +109,7 @@ def render(view: StudyView) -> str:
 
 def legend_of(arms: Sequence[Arm]) -> tuple[LegendEntry, ...]:
     """One entry per arm, in the look it has in every chart."""
-    return tuple(LegendEntry(a.name, f"arm-{a.index % N_COLOURS}", MARKS[shape(a.index)]) for a in arms)
+    return tuple(LegendEntry(a.name, colour(a.look), MARKS[shape(a.look)]) for a in arms)
 
 
 def _facts(view: StudyView, arms: Sequence[Arm]) -> tuple[Fact, ...]:
@@ -121,7 +121,8 @@ def _facts(view: StudyView, arms: Sequence[Arm]) -> tuple[Fact, ...]:
         Fact(f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)}–{max(seeds)}" if seeds else "0", "seeds per arm"),  # noqa: RUF001
         Fact(
             str(len(view.corruptions) * len(view.severities)),
-            f"corrupted cells: {plural(len(view.corruptions), 'type')} × {plural(len(view.severities), 'severity').replace('severitys', 'severities')}",
+            f"corrupted cells: {plural(len(view.corruptions), 'type')} × "  # noqa: RUF001
+            f"{plural(len(view.severities), 'severity', 'severities')}",
         ),
     ]
     counts = {s.n for r in view.runs for s in r.scores.values()}
@@ -166,19 +167,19 @@ def compose(page: Page) -> str:
     return environment.get_template("page.html.j2").render(
         page=page,
         groups=groups,
-        css=Markup(_asset("assets", "page.css")),
+        css=Markup(_asset("assets", "page.css")),  # noqa: S704 (our own file)
         scripts=[Markup(s) for s in scripts],  # noqa: S704 (our own files)
-        specs=Markup(embedded(specs)),
-        policy=_policy(scripts),  # noqa: S704 (escaped by embedded)
+        specs=Markup(embedded(specs)),  # noqa: S704 (escaped by embedded)
+        policy=_policy(scripts),
     )
 
 
 def embedded(value: object) -> str:
-    """JSON that may stand inside a script element: no character that could end it or open a comment.
+    r"""JSON that may stand inside a script element: no character that could end it or open a comment.
 
     Example:
         >>> embedded({"name": "</script><b>"})
-        '{"name":"\\\\u003c/script\\\\u003e\\\\u003cb\\\\u003e"}'
+        '{"name":"\\u003c/script\\u003e\\u003cb\\u003e"}'
     """
     text = json.dumps(finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -200,7 +201,7 @@ def vega() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that keeps its names to itself."""
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle(None)
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     return "(() => {" + bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "})();"
 
 

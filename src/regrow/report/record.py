@@ -39,7 +39,10 @@ def strip(
     severities: Sequence[int],
     families: Mapping[str, str],
 ) -> Strip | None:
-    """Pictures of what was evaluated: a panel per original, a row per corruption, a column per severity; None without any."""
+    """Pictures of what was evaluated, or None without any.
+
+    A panel per original, a row per corruption, a column per severity.
+    """
     there = {cell: images for cell, images in examples.items() if len(images)}
     if not there:
         return None
@@ -65,7 +68,7 @@ def strip(
                 rows.append(StripRow(human(name), family, pictures))
         panels.append((first, tuple(rows)))
     height, width = next(iter(there.values())).shape[1:3]
-    caption = f"{n} of the evaluated images, {width} × {height} pixels, "
+    caption = f"{n} of the evaluated images, {width} × {height} pixels, "  # noqa: RUF001
     caption += (
         "enlarged without smoothing."
         if max(height, width) <= IMAGE_SIDE
@@ -88,7 +91,10 @@ def examples(view: StudyView, arms: Sequence[Arm]) -> Section:
 
 def costs(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Weights, FLOPs and time."""
-    intro = "What each arm costs. FLOPs are counted as if masked weights were skipped; on ordinary hardware a mask saves no time."
+    intro = (
+        "What each arm costs. FLOPs are counted as if masked weights were skipped; on ordinary hardware a "
+        "mask saves no time."
+    )
     if not any(a.done for a in arms):
         return Section("costs", "Costs", GROUP, intro, nothing("No run has finished, so nothing was measured."))
     return Section("costs", "Costs", GROUP, intro, (TableBlock(tables.costs(view, arms)),))
@@ -116,7 +122,10 @@ def runs(view: StudyView, arms: Sequence[Arm]) -> Section:
         f"{len(states)} planned",
         *(f"{states.count(s)} {s}" for s in ("done", "running", "failed") if states.count(s)),
     ]
-    intro = f"Every run counts, finished or not: {', '.join(counts)}; runs were started {view.started} times in all, repeats included."
+    intro = (
+        f"Every run counts, finished or not: {', '.join(counts)}; runs were started {view.started} times in "
+        "all, repeats included."
+    )
     blocks: list[Block] = []
     failed = [r for r in view.runs if r.state == "failed"]
     if failed:
@@ -155,7 +164,10 @@ def reproduce(view: StudyView, arms: Sequence[Arm]) -> Section:
     folder, dash, rest = view.name.partition("-")
     packaged = f"{folder}/{rest}" if dash and folder in PACKAGED else f"{view.name}.yaml"
     first = "regrow demo" if view.name == "demo" else f"regrow study {shlex.quote(packaged)} --out {out}{root}"
-    intro = "The same recipe and seeds give the same masks, batches and corrupted images. A stopped study goes on by the same call."
+    intro = (
+        "The same recipe and seeds give the same masks, batches and corrupted images. A stopped study goes "
+        "on by the same call."
+    )
     blocks = (
         Command(f"{first}\nregrow report {out}"),
         Prose("The resolved recipe is study.yaml in the study's folder; the settings above are its content.", ""),

@@ -30,8 +30,8 @@ GROUP = "Results"
 
 
 def looks(arms: Sequence[Arm]) -> list[tuple[str, int]]:
-    """Name and colour index of each arm."""
-    return [(a.name, a.index) for a in arms]
+    """Name and look of each arm."""
+    return [(a.name, a.look) for a in arms]
 
 
 def seeds_sentence(arms: Sequence[Arm]) -> str:
@@ -117,10 +117,13 @@ def _summary_tables(whole: Table) -> list[Block]:
     against = ["difference", "low", "high", "p", "p_holm", "pairs"]
     sd = next(c.key for c in whole.columns if c.key.endswith("_sd"))
     keys = [c.key for c in whole.columns if c.key not in (*against, sd)]
-    blocks: list[Block] = [TableBlock(whole.select(whole.title, keys, whole.note))]
+    blocks: list[Block] = [TableBlock(whole.select(whole.title, keys, whole.note.partition(" Difference:")[0]))]
     rows = tuple(row for row in whole.rows if row[-1])
     if rows:
-        note = "p: paired t test over seeds, two-sided; Holm corrects it for the number of arms. No interval and no p below 3 pairs."
+        note = (
+            "p: paired t test over seeds, two-sided; Holm corrects it for the number of arms. No interval "
+            "and no p below 3 pairs."
+        )
         blocks.append(
             TableBlock(Table("", whole.columns, rows).select("Paired difference to dense", ["arm", sd, *against], note))
         )
@@ -138,7 +141,7 @@ def interval_sentence(found: Sequence[Difference]) -> str:
     if not with_interval:
         most = max((d.n for d in found), default=0)
         return f"No interval: it needs three paired seeds and there {'is' if most == 1 else 'are'} {most}."
-    text = "Line: 95 % interval of the paired t over seeds."
+    text = "Bar: 95 % interval of the paired t over seeds."
     return text if len(with_interval) == len(found) else text + " Arms with fewer than three paired seeds have none."
 
 
@@ -201,7 +204,8 @@ def corruptions(view: StudyView, arms: Sequence[Arm]) -> Section:
         Figure(
             "fig-corruptions",
             "Accuracy by corruption",
-            f"Points: mean over severities {listed(view.severities)} and seeds ({seeds_sentence(arms)}, {images_sentence(view)}). "
+            f"Points: mean over severities {listed(view.severities)} and seeds ({seeds_sentence(arms)}, "
+            f"{images_sentence(view)}). "
             "Grey line: from the lowest to the highest arm; it is not an error bar.",
             charts.by_corruption(rows, spans, order, looks(arms), "accuracy, %"),
             "Accuracy of each arm under each corruption, grouped by family; the figures are in the table below.",
@@ -222,10 +226,10 @@ def _heat_maps(view: StudyView, arms: Sequence[Arm]) -> list[Block]:
     columns = [str(s) for s in view.severities]
     order = [human(name) for _, name in in_family_order(view)]
     figures = []
-    for arm, table in made[:MAX_HEAT_MAPS]:
+    for arm, cells in made[:MAX_HEAT_MAPS]:
         rows = [
             {"label": human(str(row[0])), "severity": s, "value": 100 * v}
-            for row in table.rows
+            for row in cells.rows
             for s, v in zip(columns, row[2:], strict=True)
             if isinstance(v, float)
         ]
@@ -233,10 +237,11 @@ def _heat_maps(view: StudyView, arms: Sequence[Arm]) -> list[Block]:
             Figure(
                 f"fig-heat-{arm.index}",
                 f"{arm.name} minus dense",
-                f"Points, mean over {plural(pairs(arm, arms), 'paired seed')}. Same colour scale in all panels; no test was made on single cells.",
+                f"Points, mean over {plural(pairs(arm, arms), 'paired seed')}. Same colour scale in all "
+                "panels; no test was made on single cells.",
                 charts.heat_map(rows, order, columns, limit),
                 f"Difference of {arm.name} to dense for each corruption and severity, in points.",
-                table,
+                cells,
             )
         )
     if not figures:
@@ -256,7 +261,10 @@ def _heat_maps(view: StudyView, arms: Sequence[Arm]) -> list[Block]:
 
 def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
     """How accuracy falls with severity."""
-    intro = "How accuracy falls as a corruption gets stronger. The clean images are a set of their own, so no line joins them."
+    intro = (
+        "How accuracy falls as a corruption gets stronger. The clean images are a set of their own, so no "
+        "line joins them."
+    )
     levels = [str(s) for s in view.severities]
     groups = [("common", view.common), *families(view).items()]
     figures = []
@@ -275,7 +283,8 @@ def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
             Figure(
                 f"fig-severity-{name}",
                 title,
-                f"Strong line: mean over {plural(len(group), 'type')} and seeds ({seeds_sentence(arms)}). Thin lines: seeds. No error bars. The axis does not start at zero."
+                f"Strong line: mean over {plural(len(group), 'type')} and seeds "
+                f"({seeds_sentence(arms)}). Thin lines: seeds. No error bars. The axis does not start at zero."
                 if whole
                 else f"{listed([human(c) for c in group])}. Lines as in the first chart.",
                 charts.lines(
@@ -324,19 +333,26 @@ def sparsity(view: StudyView, arms: Sequence[Arm]) -> Section:
             "sparsity", title, GROUP, intro, nothing("No sparse run has a finished dense partner of the same seed yet.")
         )
     if len(levels) == 1:
-        why = f"One sparsity only was run ({levels[0]:g}), so there is no curve to draw: the differences are those of the summary."
+        why = (
+            f"One sparsity only was run ({levels[0]:g}), so there is no curve to draw: the differences are "
+            "those of the summary."
+        )
         return Section("sparsity", title, GROUP, intro, (Prose(why, "empty"),))
     rows, means, intervals = difference_rows(found)
     method = {d.arm.name: _line_name(d.arm) for d in found}
     first: dict[str, int] = {}
     for d in found:
-        first.setdefault(method[d.arm.name], d.arm.index)
+        first.setdefault(method[d.arm.name], d.arm.look % charts.N_COLOURS)
+    apart = 0.014 * (levels[-1] - levels[0])
     for row in (*rows, *means, *intervals):
         row["arm"] = method[row["arm"]]
+        # Methods of one sparsity stand a little apart, so that their intervals do not hide each other.
+        row["at"] = row["sparsity"] + apart * (list(first).index(row["arm"]) - (len(first) - 1) / 2)
     figure = Figure(
         "fig-sparsity",
         f"Gain in {label} against sparsity",
-        f"Dots: seeds. Line: their mean. {interval_sentence(found)}",
+        "Dots: seeds. Joined: their means; methods of one sparsity are drawn a little apart. "
+        f"{interval_sentence(found)}",
         charts.sparsities(rows, means, intervals, list(first.items()), "points, arm minus dense"),
         f"Difference to dense in points against sparsity: {_spoken(means, sign=True)}.",
         tables.sparsity(view, arms),
@@ -352,4 +368,4 @@ def _line_name(arm: Arm) -> str:
 def _line_keys(first: dict[str, int]) -> Any:
     from regrow.report.blocks import Key
 
-    return tuple(Key(name, f"arm-{index % charts.N_COLOURS}") for name, index in first.items())
+    return tuple(Key(name, charts.colour(look)) for name, look in first.items())

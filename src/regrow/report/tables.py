@@ -31,8 +31,8 @@ def tables(view: StudyView) -> dict[str, Table]:
     """All tables of a study by name, each from the view alone; a table without numbers has no rows.
 
     Returns:
-        ``summary``, ``differences``, ``corruptions``, ``cells``, ``severities``, ``sparsity``, ``topology``, ``updates``,
-        ``layers``, ``attenuation``, ``reliance``, ``costs``, ``settings``, ``runs`` and ``environment``.
+        ``summary``, ``differences``, ``corruptions``, ``cells``, ``severities``, ``sparsity``, ``topology``,
+        ``updates``, ``layers``, ``attenuation``, ``reliance``, ``costs``, ``settings``, ``runs`` and ``environment``.
     """
     makers = (
         summary,
@@ -89,8 +89,10 @@ def summary(view: StudyView, arms: Sequence[Arm]) -> Table:
         Column("pairs", "Pairs", "integer"),
     )
     note = (
-        f"Means over finished runs. {label} is the mean over {len(view.common)} of the fifteen common corruption types and "
-        f"severities {', '.join(map(str, view.severities))}. Difference: {label}, paired by seed; no interval below 3 pairs."
+        f"Means over finished runs. {label} is the mean over {len(view.common)} of the fifteen common "
+        "corruption types and "
+        f"severities {', '.join(map(str, view.severities))}. Difference: {label}, paired by seed; no "
+        "interval below 3 pairs."
     )
     return table("Summary by arm", columns, rows, note)
 
@@ -271,7 +273,7 @@ def layers(view: StudyView, arms: Sequence[Arm]) -> Table:
     rows = [
         (
             name,
-            " × ".join(map(str, layer["shape"])),
+            " × ".join(map(str, layer["shape"])),  # noqa: RUF001
             int(layer["n_weights"]),
             *(float(density[a.name][name]["density"]) if name in density[a.name] else None for a in sparse),
             ", ".join(a.name for a in sparse if density[a.name].get(name, {}).get("kept_dense")),

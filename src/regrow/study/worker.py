@@ -18,7 +18,8 @@ from regrow.errors import RegrowError
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not through sys.stdin, whose lock a daemon thread must not hold at exit
+        pass
     os._exit(3)
 
 
