@@ -38,7 +38,7 @@ def get(
 
     with Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=out) as bar:
         task = bar.add_task(name, total=None)
-        where = data.fetch(
+        where = data.require(
             name, root=data_root, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
     out.print(f"{name}: {where}", markup=False)

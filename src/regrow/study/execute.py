@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from regrow import analysis, data, files
-from regrow.data import cues
 from regrow.errors import DataError
 from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
 from regrow.evaluation.records import is_current, load_record, record_path, save_record
@@ -194,7 +193,7 @@ def _reliance(
         images = data.load("cues", split, options=settings.data.options, n=n)
         record = evaluate_cell(predict, images.images, images.labels, images.spec, batch=batch, device=device)
         if split == "conflict":
-            accuracy |= cues.reliance(record.prediction.astype(np.int64), images)
+            accuracy |= data.reliance(record.prediction.astype(np.int64), images)
         else:
             accuracy[split] = record.accuracy
     return accuracy

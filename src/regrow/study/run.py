@@ -66,7 +66,7 @@ def plan_study(recipe: Recipe, *, jobs: int | None = None, data_root: Path | Non
     from regrow.training.probe import choose_precision
 
     wanted_corruptions(recipe)
-    data.fetch(recipe.data.name, root=data_root)
+    data.require(recipe.data.name, root=data_root)
     spec = data.spec(recipe.data.name)
     n_classes, side = len(spec.classes), spec.image_size
     n_images = recipe.data.train_images or spec.splits["train"]
