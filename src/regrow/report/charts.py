@@ -38,21 +38,30 @@ def dash(look: int) -> list[int]:
     return DASHES[(look // N_COLOURS) % len(DASHES)]
 
 
-def _finish(chart: Any, height: int, room: int = 0) -> Spec:
+def _finish(chart: Any, height: int, data: _Data, room: int = 0) -> Spec:
     spec: Spec = chart.properties(width="container", height=height).to_dict()
     for key in ("$schema", "config"):
         spec.pop(key, None)
     spec["params"] = [{"name": "focus", "value": ""}]
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    spec["datasets"] = data.sets
     if room:
         spec["usermeta"] = {"labelRoom": room}
     return spec
 
 
-def _data(rows: Iterable[Row]) -> Any:
-    import altair as alt
+class _Data:
+    """The rows of one chart, kept beside its specification: Altair would check each of them, more than once."""
 
-    return alt.Data(values=[dict(row) for row in rows])  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        self.sets: dict[str, list[dict[str, Any]]] = {}
+
+    def __call__(self, rows: Iterable[Row]) -> Any:
+        import altair as alt
+
+        name = f"rows-{len(self.sets)}"
+        self.sets[name] = [dict(row) for row in rows]
+        return alt.NamedData(name=name)
 
 
 def _arm_scale(names: Sequence[str], values: Sequence[Any]) -> Any:
@@ -85,6 +94,7 @@ def strip(rows: Sequence[Row], means: Sequence[Row], arms: Sequence[tuple[str, i
     """One line per arm: a light dot for each seed, a tick at the mean. Rows: arm, seed, value in per cent."""
     import altair as alt
 
+    data = _Data()
     ink = _Ink(arms)
     y = alt.Y("arm:N", sort=ink.names, title=None, axis=alt.Axis(labelLimit=130))
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True, padding=12), axis=alt.Axis(tickCount=5))
@@ -94,12 +104,12 @@ def strip(rows: Sequence[Row], means: Sequence[Row], arms: Sequence[tuple[str, i
         alt.Tooltip("value:Q", title="%", format=".2f"),
     ]
     dots = (
-        alt.Chart(_data(rows))
+        alt.Chart(data(rows))
         .mark_point(size=70, filled=True, strokeWidth=0)
         .encode(x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.5), tooltip=tip)
     )
     ticks = (
-        alt.Chart(_data(means))
+        alt.Chart(data(means))
         .mark_tick(thickness=3, size=22)
         .encode(
             x=x,
@@ -109,7 +119,7 @@ def strip(rows: Sequence[Row], means: Sequence[Row], arms: Sequence[tuple[str, i
             tooltip=[tip[0], alt.Tooltip("value:Q", title="mean %", format=".2f")],
         )
     )
-    return _finish(alt.layer(dots, ticks), 38 * len(arms))
+    return _finish(alt.layer(dots, ticks), 38 * len(arms), data)
 
 
 def forest(
@@ -126,6 +136,7 @@ def forest(
     """
     import altair as alt
 
+    data = _Data()
     ink = _Ink(arms)
     y = alt.Y("arm:N", sort=ink.names, title=None, axis=alt.Axis(labelLimit=130))
     x = alt.X(
@@ -135,9 +146,9 @@ def forest(
         axis=alt.Axis(tickCount=5, labelExpr=_SIGNED),
     )
     arm = alt.Tooltip("arm:N", title="arm")
-    zero = alt.Chart(_data([{"value": 0}])).mark_rule(color="$ink-soft", strokeWidth=1.25).encode(x="value:Q")
+    zero = alt.Chart(data([{"value": 0}])).mark_rule(color="$ink-soft", strokeWidth=1.25).encode(x="value:Q")
     dots = (
-        alt.Chart(_data(rows))
+        alt.Chart(data(rows))
         .mark_point(size=70, filled=True, strokeWidth=0)
         .encode(
             x=x,
@@ -149,7 +160,7 @@ def forest(
         )
     )
     ticks = (
-        alt.Chart(_data(means))
+        alt.Chart(data(means))
         .mark_tick(thickness=3, size=22)
         .encode(
             x=x,
@@ -167,14 +178,14 @@ def forest(
             alt.Tooltip("high:Q", title="to", format="+.2f"),
         ]
         rule = (
-            alt.Chart(_data(intervals), name="intervals")
+            alt.Chart(data(intervals), name="intervals")
             .mark_rule(strokeWidth=2.5)
             .encode(
                 x=alt.X("low:Q", title=title), x2="high:Q", y=y, color=ink.colour, opacity=ink.opacity(0.9), tooltip=tip
             )
         )
         parts.insert(1, rule)
-    return _finish(alt.layer(*parts), 38 * len(arms))
+    return _finish(alt.layer(*parts), 38 * len(arms), data)
 
 
 def by_corruption(
@@ -191,6 +202,7 @@ def by_corruption(
     """
     import altair as alt
 
+    data = _Data()
     ink = _Ink(arms)
     heading = "datum.value === upper(datum.value)"
     axis = alt.Axis(
@@ -203,7 +215,7 @@ def by_corruption(
     y = alt.Y("label:N", sort=list(order), title=None, scale=alt.Scale(domain=list(order)), axis=axis)
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True, padding=12), axis=alt.Axis(tickCount=6))
     span = (
-        alt.Chart(_data(spans))
+        alt.Chart(data(spans))
         .mark_rule(color="$rule-strong", strokeWidth=1.5)
         .encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y)
     )
@@ -214,11 +226,11 @@ def by_corruption(
         alt.Tooltip("runs:Q", title="runs"),
     ]
     dots = (
-        alt.Chart(_data(rows))
+        alt.Chart(data(rows))
         .mark_point(size=80, filled=True, strokeWidth=0)
         .encode(x=x, y=y, color=ink.colour, shape=ink.shape, opacity=ink.opacity(0.9), tooltip=tip)
     )
-    return _finish(alt.layer(span, dots), 24 * len(order))
+    return _finish(alt.layer(span, dots), 24 * len(order), data)
 
 
 def lines(
@@ -234,6 +246,7 @@ def lines(
     labels: bool = True,
     domain: tuple[float, float] | None = None,
     detached: str = "",
+    zero: bool = False,
 ) -> Spec:
     """Lines over x: thin ones for seeds, a strong one for their mean, named at its right end where there is room.
 
@@ -249,12 +262,16 @@ def lines(
         labels: whether arms are named at the line's end.
         domain: of the y axis; from the values if None.
         detached: a value of x whose points belong to no line.
+        zero: whether values are differences: signed figures and a line at zero.
     """
     import altair as alt
 
+    data = _Data()
     ink = _Ink(arms)
     low, high = domain or _domain([r["value"] for r in (*means, *seeds)])
-    y = alt.Y("value:Q", title=y_title, scale=alt.Scale(domain=[low, high], nice=False), axis=alt.Axis(tickCount=5))
+    signs: dict[str, Any] = {"labelExpr": _SIGNED} if zero else {}
+    y_scale = alt.Scale(domain=[low, high], nice=False)
+    y = alt.Y("value:Q", title=y_title, scale=y_scale, axis=alt.Axis(tickCount=5, **signs))
     if ordinal:
         x: Any = alt.X(
             "x:O", title=x_title, sort=list(ordinal), scale=alt.Scale(domain=list(ordinal)), axis=alt.Axis(labelAngle=0)
@@ -270,21 +287,27 @@ def lines(
     ]
     on_line = [r for r in means if str(r["x"]) != detached or not detached]
     parts: list[Any] = []
+    if zero:
+        parts.append(
+            alt.Chart(data([{"value": 0}]))
+            .mark_rule(color="$ink-soft", strokeWidth=1.25)
+            .encode(alt.Y("value:Q", title=y_title))
+        )
     thin = [r for r in seeds if str(r["x"]) != detached or not detached]
     if thin:
         parts.append(
-            alt.Chart(_data(thin))
+            alt.Chart(data(thin))
             .mark_line(strokeWidth=1)
             .encode(x=x, y=y, color=ink.colour, detail="seed:N", opacity=ink.opacity(0.28, 0.03))
         )
     parts.append(
-        alt.Chart(_data(on_line))
+        alt.Chart(data(on_line))
         .mark_line(strokeWidth=2.25)
         .encode(x=x, y=y, color=ink.colour, strokeDash=ink.dash, opacity=ink.opacity(0.95), tooltip=tip)
     )
     size = 60 if points or detached else 40
     parts.append(
-        alt.Chart(_data(means))
+        alt.Chart(data(means))
         .mark_point(size=size, filled=True, strokeWidth=0)
         .encode(
             x=x,
@@ -299,12 +322,12 @@ def lines(
     if labels:
         ends = _ends(on_line, low, high, height)
         parts.append(
-            alt.Chart(_data(ends), name="labels")
+            alt.Chart(data(ends), name="labels")
             .mark_text(align="left", dx=9, baseline="middle", fontSize=11.5)
             .encode(x=x, y=alt.Y("at:Q", title=y_title), text="arm:N", color=ink.colour, opacity=ink.opacity(1.0))
         )
         room = (0 if ordinal else 20) + 7 * min(18, max((len(r["arm"]) for r in ends), default=0))
-    return _finish(alt.layer(*parts), height, room)
+    return _finish(alt.layer(*parts), height, data, room)
 
 
 def sparsities(
@@ -313,6 +336,7 @@ def sparsities(
     """Gain over dense against sparsity: a dot per seed, a line through the means, rules for intervals."""
     import altair as alt
 
+    data = _Data()
     ink = _Ink(arms)
     x = alt.X("at:Q", title="sparsity", scale=alt.Scale(zero=False, padding=18), axis=alt.Axis(tickCount=5))
     y = alt.Y(
@@ -323,9 +347,9 @@ def sparsities(
         alt.Tooltip("sparsity:Q"),
         alt.Tooltip("value:Q", title="points", format="+.2f"),
     ]
-    zero = alt.Chart(_data([{"value": 0}])).mark_rule(color="$ink-soft", strokeWidth=1.25).encode(y="value:Q")
+    zero = alt.Chart(data([{"value": 0}])).mark_rule(color="$ink-soft", strokeWidth=1.25).encode(y="value:Q")
     dots = (
-        alt.Chart(_data(rows))
+        alt.Chart(data(rows))
         .mark_point(size=50, filled=True, strokeWidth=0)
         .encode(
             x=x,
@@ -337,18 +361,18 @@ def sparsities(
         )
     )
     line = (
-        alt.Chart(_data(means))
+        alt.Chart(data(means))
         .mark_line(strokeWidth=2.25)
         .encode(x=x, y=y, color=ink.colour, opacity=ink.opacity(0.95), tooltip=tip)
     )
     parts = [zero, dots, line]
     if intervals:
         parts.append(
-            alt.Chart(_data(intervals), name="intervals")
+            alt.Chart(data(intervals), name="intervals")
             .mark_rule(strokeWidth=2)
             .encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=ink.colour, opacity=ink.opacity(0.9))
         )
-    return _finish(alt.layer(*parts), 280)
+    return _finish(alt.layer(*parts), 280, data)
 
 
 def heat_map(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str], limit: float) -> Spec:
@@ -358,6 +382,7 @@ def heat_map(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str], 
     """
     import altair as alt
 
+    data = _Data()
     x = alt.X(
         "severity:O",
         title="severity",
@@ -365,7 +390,7 @@ def heat_map(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str], 
         axis=alt.Axis(labelAngle=0, orient="bottom", domain=False, ticks=False),
     )
     y = alt.Y("label:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=118, domain=False, ticks=False))
-    base = alt.Chart(_data(rows)).encode(x=x, y=y)
+    base = alt.Chart(data(rows)).encode(x=x, y=y)
     scale = alt.Scale(
         domain=[-limit, 0, limit], range=["$div-low", "$div-mid", "$div-high"], interpolate="rgb", clamp=True
     )
@@ -378,18 +403,19 @@ def heat_map(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str], 
         color=alt.Color("value:Q", scale=scale, legend=None), tooltip=tip
     )
     figures = base.mark_text(fontSize=9.5, color="$ink").encode(text=alt.Text("value:Q", format="+.1f"), tooltip=tip)
-    return _finish(alt.layer(cells, figures), 23 * len(order))
+    return _finish(alt.layer(cells, figures), 23 * len(order), data)
 
 
 def grid_of_accuracy(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str]) -> Spec:
     """Accuracies as coloured cells with their figures. Rows: label, severity, value (per cent)."""
     import altair as alt
 
+    data = _Data()
     x = alt.X(
         "severity:O", title="severity", sort=list(columns), axis=alt.Axis(labelAngle=0, domain=False, ticks=False)
     )
     y = alt.Y("label:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=140, domain=False, ticks=False))
-    base = alt.Chart(_data(rows)).encode(x=x, y=y)
+    base = alt.Chart(data(rows)).encode(x=x, y=y)
     scale = alt.Scale(domain=[0, 100], range=["$div-mid", "$seq-high"], interpolate="rgb")
     tip = [
         alt.Tooltip("label:N", title="corruption"),
@@ -400,7 +426,7 @@ def grid_of_accuracy(rows: Sequence[Row], order: Sequence[str], columns: Sequenc
         color=alt.Color("value:Q", scale=scale, legend=None), tooltip=tip
     )
     figures = base.mark_text(fontSize=11, color="$ink").encode(text=alt.Text("value:Q", format=".1f"), tooltip=tip)
-    return _finish(alt.layer(cells, figures), 26 * len(order))
+    return _finish(alt.layer(cells, figures), 26 * len(order), data)
 
 
 def shares(rows: Sequence[Row], order: Sequence[str], parts: Sequence[str]) -> Spec:
@@ -410,6 +436,7 @@ def shares(rows: Sequence[Row], order: Sequence[str], parts: Sequence[str]) -> S
     """
     import altair as alt
 
+    data = _Data()
     y = alt.Y("arm:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=130, domain=False, ticks=False))
     x = alt.X("start:Q", title="share of answers, %", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5))
     tokens = ["$cue-low", "$cue-high", "$cue-other"][: len(parts)]
@@ -419,7 +446,7 @@ def shares(rows: Sequence[Row], order: Sequence[str], parts: Sequence[str]) -> S
         alt.Tooltip("value:Q", title="%", format=".1f"),
     ]
     bars = (
-        alt.Chart(_data(rows))
+        alt.Chart(data(rows))
         .mark_bar(height=22, stroke="$paper", strokeWidth=1)
         .encode(
             x=x,
@@ -432,19 +459,20 @@ def shares(rows: Sequence[Row], order: Sequence[str], parts: Sequence[str]) -> S
     )
     wide = [r for r in rows if r["value"] >= 9]
     text = (
-        alt.Chart(_data(wide))
+        alt.Chart(data(wide))
         .mark_text(fontSize=11, color="$cue-ink")
         .encode(
             x=alt.X("middle:Q", title="share of answers, %"), y=y, text=alt.Text("value:Q", format=".0f"), tooltip=tip
         )
     )
-    return _finish(alt.layer(bars, text), 38 * len(order))
+    return _finish(alt.layer(bars, text), 38 * len(order), data)
 
 
 def churn(rows: Sequence[Row], kinds: Sequence[str], high: float) -> Spec:
     """Dropped, returned and fresh links per update of one arm. Rows: kind, x (update), value (per cent of active)."""
     import altair as alt
 
+    data = _Data()
     x = alt.X("x:Q", title="update", axis=alt.Axis(tickCount=5, tickMinStep=1), scale=alt.Scale(nice=False))
     y = alt.Y("value:Q", title="% of active weights", scale=alt.Scale(domain=[0, high]), axis=alt.Axis(tickCount=4))
     hue = alt.Color("kind:N", scale=_arm_scale(kinds, ["$churn-0", "$churn-1", "$churn-2"][: len(kinds)]), legend=None)
@@ -454,9 +482,9 @@ def churn(rows: Sequence[Row], kinds: Sequence[str], high: float) -> Spec:
         alt.Tooltip("x:Q", title="update"),
         alt.Tooltip("value:Q", title="%", format=".2f"),
     ]
-    base = alt.Chart(_data(rows)).encode(x=x, y=y, color=hue)
+    base = alt.Chart(data(rows)).encode(x=x, y=y, color=hue)
     line = base.mark_line(strokeWidth=2).encode(strokeDash=dash)
-    return _finish(alt.layer(line, base.mark_point(size=60, opacity=0).encode(tooltip=tip)), 170)
+    return _finish(alt.layer(line, base.mark_point(size=60, opacity=0).encode(tooltip=tip)), 170, data)
 
 
 def _domain(values: Iterable[float]) -> tuple[float, float]:

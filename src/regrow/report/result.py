@@ -13,6 +13,7 @@ from regrow.report.arms import (
     differences,
     extras,
     families,
+    gain,
     in_family_order,
     mean,
     mean_name,
@@ -21,7 +22,7 @@ from regrow.report.arms import (
 )
 from regrow.report.blocks import Block, Figure, Grid, Prose, Section, TableBlock, human, listed, nothing, plural
 from regrow.report.finding import underfit_sentence
-from regrow.report.table import Column, Table, table
+from regrow.report.table import Column, Table, Value, table
 from regrow.study.view import RunView, StudyView
 
 #: More arms than these are in the tables alone, where a chart would be too crowded or the page too heavy.
@@ -311,12 +312,58 @@ def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
             intro,
             nothing("No finished run has been evaluated on every common type yet."),
         )
-    blocks: tuple[Block, ...] = (figures[0], Grid(tuple(figures[1:]), 2)) if len(figures) > 2 else tuple(figures[:1])
+    apart = _severity_differences(view, arms)
+    first: Block = Grid((figures[0], apart), 2) if apart else figures[0]
+    # One family alone would repeat the first chart.
+    blocks: tuple[Block, ...] = (first, Grid(tuple(figures[1:]), 2)) if len(figures) > 2 else (first,)
     return Section("severity", "By severity", GROUP, intro, blocks, legend=True)
 
 
+def _severity_differences(view: StudyView, arms: Sequence[Arm]) -> Figure | None:
+    """What the falling lines hide: arm minus dense at each severity; None without a pair."""
+    label, levels = mean_name(view), [str(s) for s in view.severities]
+    measures = [("clean", clean), *((str(s), over(view, view.common, (s,))) for s in view.severities)]
+    sparse = [a for a in arms if not a.is_dense]
+    values = [(a, x, gain(a, arms, measure)) for a in sparse for x, measure in measures]
+    rows: list[dict[str, Any]] = [{"arm": a.name, "x": x, "value": 100 * v} for a, x, v in values if v is not None]
+    if not [r for r in rows if r["x"] != "clean"]:
+        return None
+    found = {(a.name, x): v for a, x, v in values}
+    made = table(
+        f"{label} minus dense by severity",
+        (Column("severity", "Severity"), *(Column(a.name, a.name, "points") for a in sparse)),
+        [(x, *(found[a.name, x] for a in sparse)) for x, _ in measures],
+    )
+    figures = [r["value"] for r in rows]
+    low, high = min(0.0, *figures), max(0.0, *figures)
+    pad = 0.08 * (high - low) or 0.1
+    counts = sorted({pairs(a, arms) for a in sparse})
+    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return Figure(
+        "fig-severity-difference",
+        f"The same, minus dense: {label}",
+        f"Points, mean over {n} paired seeds. No error bars: the intervals of the whole mean are in the summary.",
+        charts.lines(
+            rows,
+            [],
+            looks(sparse),
+            x_title="severity",
+            y_title="points, arm minus dense",
+            height=270,
+            ordinal=["clean", *levels],
+            points=True,
+            labels=False,
+            domain=(low - pad, high + pad),
+            detached="clean",
+            zero=True,
+        ),
+        f"Difference to dense in {label} at each severity, in points, for each sparse arm.",
+        made,
+    )
+
+
 def _severity_table(view: StudyView, arms: Sequence[Arm], group: Sequence[str], title: str) -> Table:
-    rows = [("clean", *(mean(clean(r) for r in a.done) for a in arms))]
+    rows: list[tuple[Value, ...]] = [("clean", *(mean(clean(r) for r in a.done) for a in arms))]
     rows += [(str(s), *(mean(over(view, group, (s,))(r) for r in a.done) for a in arms)) for s in view.severities]
     return table(title, (Column("severity", "Severity"), *(Column(a.name, a.name, "percent") for a in arms)), rows)
 

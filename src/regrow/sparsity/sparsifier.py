@@ -59,7 +59,7 @@ class _Sparse:
 
     def flat(self, values: Tensor) -> Tensor:
         """Values of the weight's shape in row-major order, on the mask's device."""
-        return values.detach().contiguous().flatten()
+        return values.detach().flatten()
 
     def follow(self) -> None:
         """Go where the weight went: device, type or memory format may have changed since the mask was made."""
@@ -148,7 +148,7 @@ class Sparsifier:
                 self._sparse[chosen.name] = _Sparse(chosen, n_active, mask)
 
     def _initial_mask(self, chosen: Chosen, n_active: int, seed: int) -> Tensor:
-        weight = chosen.parameter.detach().contiguous().flatten()
+        weight = chosen.parameter.detach().flatten()
         everything = torch.ones_like(weight, dtype=torch.bool)
         key = seeds.name_key(chosen.name)
         layer = Layer(chosen.name, weight, everything, None, chosen.shape, key=key, update=0, seed=seed)

@@ -67,15 +67,22 @@ def execute_all(
                 running[run.name] = _start(run, data_root, news)
             event = news.get()
             if event.kind in ("done", "failed"):
-                running.pop(event.run).wait()
+                _close(running.pop(event.run))
             if event.kind == "failed":
                 failed.append(event.run)
             on_event(event)
     finally:
         for process in running.values():  # only after an interruption: a run goes on from its checkpoint next time
             process.kill()
-            process.wait()
+            _close(process)
     return failed
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _start(run: Path, data_root: Path | None, news: queue.Queue[Event]) -> subprocess.Popen[bytes]:

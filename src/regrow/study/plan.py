@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from regrow import sparsity
 from regrow.errors import InputError
 from regrow.study.recipe import Recipe, parse
 from regrow.training.settings import Precision, RunSettings, SeedSettings
+
+if TYPE_CHECKING:
+    from regrow.sparsity import Method
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
     Returns:
         The plan that RunView.plan describes, with ``flops`` per sample (2 per multiply-add).
     """
+    from regrow import sparsity
     from regrow.sparsity import cost
     from regrow.training.loop import total_steps
     from regrow.training.method import build_method
@@ -117,7 +120,7 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
     }
 
 
-def _training_ratio(method: sparsity.Method, dense: float, sparse: float, update_share: float) -> float:
+def _training_ratio(method: Method, dense: float, sparse: float, update_share: float) -> float:
     """Training FLOPs against dense training (Evci et al. 2020, arXiv:1911.11134, appendix H).
 
     A step costs three sparse passes; a step with an update that grows by gradient needs the weight gradient dense.

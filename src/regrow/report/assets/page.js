@@ -7,12 +7,13 @@
   let turn = 0;
 
   const token = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
+  const untouched = new Set(["datasets", "values", "domain", "sort"]);
   const coloured = (value) => {
     if (typeof value === "string") return /^\$[a-z0-9-]+$/.test(value) ? token(value.slice(1)) : value;
     if (Array.isArray(value)) return value.map(coloured);
     if (value && typeof value === "object") {
-      // Rows of data are left as they are: a name of the study is never a colour.
-      return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, k === "datasets" || k === "values" ? v : coloured(v)]));
+      // Names of the study are left as they are: only our own tokens are colours.
+      return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, untouched.has(k) ? v : coloured(v)]));
     }
     return value;
   };

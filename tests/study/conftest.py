@@ -1,0 +1,62 @@
+"""A recipe small enough to run whole in a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from regrow.study import recipe as recipes
+from regrow.study.recipe import Recipe
+
+TINY = {
+    "schema": 1,
+    "name": "tiny",
+    "data": {"name": "cues", "train_images": 64, "test_images": 20},
+    "model": {"name": "resnet8", "width": 4},
+    "methods": ["dense", "rigl"],
+    "seeds": [0],
+    "sparse": {"updates": 5},
+    "training": {
+        "steps": 24,
+        "batch": 8,
+        "lr": 0.05,
+        "precision": "fp32",
+        "channels_last": "no",
+        "log_every": 6,
+        "checkpoint_seconds": 0.05,
+    },
+    "evaluation": {"corruptions": ["contrast", "gaussian_noise"], "severities": [1, 5]},
+}
+
+
+class Quiet:
+    """A console that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.kinds: list[tuple[str, str]] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def stage(self, text: str, done: int, total: int) -> None:
+        self.lines.append(f"{text} {done}/{total}")
+
+    def event(self, event) -> None:
+        self.kinds.append((event.run, event.kind))
+
+
+@pytest.fixture
+def tiny() -> Recipe:
+    return recipes.parse(TINY, "tiny")
+
+
+@pytest.fixture
+def quiet() -> Quiet:
+    return Quiet()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "study"
