@@ -32,7 +32,8 @@ def doctor(
         ["disk", f"{facts['disk_free_gib']} GiB free in {facts['disk_folder']}"],
     ]
     print_table("", ["what", "found"], rows)
-    print_table("data", ["name", "state", "where or how"], [[d["name"], d["state"], d["where"]] for d in facts["data"]])
+    sets = [[d["name"], "yes" if d["found"] else "no", d["where"] or d["note"]] for d in facts["data"]]
+    print_table("data", ["name", "found", "where or how"], sets)
     for line in facts["missing"]:
         out.print(f"missing: {line}", markup=False)
 
@@ -52,11 +53,8 @@ def diagnose(data_root: Path | None) -> dict[str, Any]:
             problem = _import_problem(module)
             if problem:
                 missing.append(f"{what} ({problem}). Next: install the {module} build that belongs to this torch.")
-    sets = []
-    for row in data.status(root=data_root):
-        sets.append({"name": row["name"], "state": row["state"], "where": row["path"] or row["hint"]})
-        if row["state"] == "missing":
-            missing.append(f"data set {row['name']}. Next: {row['hint']}")
+    sets = data.status(root=data_root)
+    missing += [f"data set {row['name']}. Next: {row['note']}" for row in sets if not row["found"]]
     bf16 = "bf16 in hardware" if environment["bf16_hardware"] else "no bf16 in hardware"
     return {
         "environment": environment,

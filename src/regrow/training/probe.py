@@ -50,7 +50,10 @@ def choose_precision(
         fastest = min(step_s, key=step_s.__getitem__)
         gain = step_s[candidates[0]] / step_s[fastest]
         chosen = fastest if gain >= WORTHWHILE else candidates[0]
-        reason = f"{_name(fastest)} is {gain:.2f} x as fast as {_name(candidates[0])}; taken from {WORTHWHILE} x on"
+        if fastest == candidates[0]:
+            reason = f"{_name(fastest)} is the fastest here"
+        else:
+            reason = f"{_name(fastest)} is {gain:.2f} x as fast as {_name(candidates[0])}; taken from {WORTHWHILE} x on"
     probe = {
         "step_s": {_name(c): round(s, 6) for c, s in step_s.items()},
         "reason": reason,
