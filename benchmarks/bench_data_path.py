@@ -1,7 +1,8 @@
 """What share of a training step do shuffling, cropping, flipping and normalising cost?
 
 Time of ``Batches.batch`` (crop 4, flip) over the time of the whole step with it, one thread, for the arithmetic that a
-study would choose here (its faster steps make the share larger) and for fp32. Bars: 4 % for ResNet-20, 8 % for ResNet-8 of width 16.
+study would choose here (its faster steps make the share larger) and for fp32. Bars: 4 % for ResNet-20, 8 % for
+ResNet-8 of width 16.
 """
 
 from __future__ import annotations

@@ -36,9 +36,7 @@ def main() -> None:
         np.save(path, rng.integers(0, 256, (N, 32, 32, 3), dtype=np.uint8))
         for name in ("resnet20", "resnet8"):
             model = ModelSettings(name=name, width=16)
-            precision, _ = choose_precision(
-                model, TrainingSettings(steps=1, batch=128), n_classes=10, image_size=32
-            )
+            precision, _ = choose_precision(model, TrainingSettings(steps=1, batch=128), n_classes=10, image_size=32)
             last = precision.channels_last
             network = build_network(model, 10, 32, seed=0, precision=precision)
             predict = predictor(network, bf16=precision.dtype == "bf16", device=device)
@@ -53,9 +51,7 @@ def main() -> None:
             def whole(predict=predict, last=last) -> float:
                 start = time.perf_counter()
                 images = np.load(path, mmap_mode="r")
-                record = evaluate_cell(
-                    predict, images, labels, spec, batch=BATCH, device=device, channels_last=last
-                )
+                record = evaluate_cell(predict, images, labels, spec, batch=BATCH, device=device, channels_last=last)
                 save_record(Path(folder) / "r.npz", record, {"weights": "", "cell": ""})
                 return time.perf_counter() - start
 

@@ -1,8 +1,8 @@
 """How fast is the training loop on a CPU, against the best conventional loop on the same cores?
 
 ResNet-20, batch 128, crop and flip, CIFAR-sized images. Ours: one one-thread process a core, summed, as a study runs
-them. Conventional: one process with a DataLoader, per-image transforms and fp32, all cores, with 0, 1 and 2 workers; its
-best counts. All cases take turns in one run; the figure is the median over rounds of images/s.
+them. Conventional: one process with a DataLoader, per-image transforms and fp32, all cores, with 0, 1 and 2 workers; the
+best of them counts. All cases take turns in one run; the figure is the median over rounds of images/s.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ def ours(dtype: str, channels_last: bool, seconds: float) -> float:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
     model, optimizer = fabric.setup(network, optimizer)
     pixels, labels = images()
-    batches = Batches(
-        pixels, labels, BATCH, data.spec("cifar10"), flip=True, crop=4, channels_last=channels_last
-    )
+    batches = Batches(pixels, labels, BATCH, data.spec("cifar10"), flip=True, crop=4, channels_last=channels_last)
     count = 0
 
     def step() -> None:
@@ -149,9 +147,7 @@ def main() -> None:
     cases = {
         name: (lambda name=name: in_processes(["--case", f"ours:{name}", *seconds], cores, 1)) for name in OURS
     } | {
-        f"conventional, {w} workers": (
-            lambda w=w: in_processes(["--case", f"conventional:{w}", *seconds], 1, cores)
-        )
+        f"conventional, {w} workers": (lambda w=w: in_processes(["--case", f"conventional:{w}", *seconds], 1, cores))
         for w in (0, 1, 2)
     }
     speeds = rounds(cases, given.rounds)

@@ -17,9 +17,14 @@ from regrow.errors import BusyError, DataError
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "a" / "file.json"
     files.write_json(path, {"x": 1})
-    with pytest.raises(ValueError, match="stop"), files.atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise ValueError("stop")
+
+    def fail() -> None:
+        with files.atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(path, {"x": float("nan")})
     assert files.read_json(path) == {"x": 1}

@@ -241,6 +241,7 @@ def test_published_sums():
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("source", ["cifar10", "cifar100"])
 def test_official_md5s_on_the_real_test_set(source, tmp_path):
     from regrow import data

@@ -31,7 +31,10 @@ def run_killed(recipe: Path, out: Path, kills: int, longest: float, seed: int) -
     chance, done = random.Random(seed), 0
     while True:
         process = subprocess.Popen(
-            [*CALL, str(recipe), "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            [*CALL, str(recipe), "--out", str(out)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         try:
             _, errors = process.communicate(timeout=chance.uniform(0.5, longest) if done < kills else None)

@@ -147,7 +147,10 @@ def test_the_plan_says_updates_dense_layers_and_costs(tiny: Recipe) -> None:
     assert plan.jobs == 3
     assert "5 topology updates, 3 steps apart" in text
     assert "7 of 10 layers stay dense: conv1.weight" in text
-    assert plan.details["rigl-s0.5-seed0"]["flops"]["forward_sparse"] < plan.details["dense-s0-seed0"]["flops"]["forward_sparse"]
+    assert (
+        plan.details["rigl-s0.5-seed0"]["flops"]["forward_sparse"]
+        < plan.details["dense-s0-seed0"]["flops"]["forward_sparse"]
+    )
 
 
 def test_a_pinned_precision_is_not_probed_and_an_auto_one_needs_a_clear_gain(tiny: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -20,8 +21,8 @@ def test_the_rate_stays_in_bounds_rises_in_warm_up_and_never_rises_after(
     rates = [learning_rate(t, total, settings) for t in range(total)]
     assert all(0 < r <= 0.3 + 1e-12 for r in rates)
     n = round(warmup * total)
-    assert all(a < b for a, b in zip(rates[:n], rates[1:n], strict=False))
-    assert all(a >= b - 1e-12 for a, b in zip(rates[n:], rates[n + 1 :], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(rates[:n]))
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(rates[n:]))
 
 
 def test_cosine_is_half_way_down_in_the_middle() -> None:

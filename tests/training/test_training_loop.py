@@ -95,7 +95,9 @@ def test_a_run_cut_at_any_step_ends_with_the_bits_of_the_uncut_run(
 
 def test_each_seed_moves_its_own_stream_alone(images: ImageSet, tmp_path: Path) -> None:
     def start(**change: int) -> Trainer:
-        return Trainer(settings("set", seeds={"init": 1, "mask": 2, "data": 3, "growth": 4, **change}), images, tmp_path)
+        return Trainer(
+            settings("set", seeds={"init": 1, "mask": 2, "data": 3, "growth": 4, **change}), images, tmp_path
+        )
 
     base, other_mask, other_data = start(), start(mask=9), start(data=9)
     name = next(name for name, mask in base.sparsifier.masks.items() if not mask.all())
@@ -115,7 +117,11 @@ def test_masks_in_the_weights_file_are_where_the_weights_may_live(images: ImageS
     for name, mask in stored.masks.items():
         assert not stored.tensors[name][~mask].any()
     n = sum(v.numel() for k, v in stored.tensors.items() if v.ndim in (2, 4))
-    active = sum(int(stored.masks[k].sum()) if k in stored.masks else v.numel() for k, v in stored.tensors.items() if v.ndim in (2, 4))
+    active = sum(
+        int(stored.masks[k].sum()) if k in stored.masks else v.numel()
+        for k, v in stored.tensors.items()
+        if v.ndim in (2, 4)
+    )
     assert active == math.floor(0.5 * n + 0.5)
 
 
@@ -123,7 +129,9 @@ def test_metrics_and_result_say_what_happened(images: ImageSet, tmp_path: Path) 
     seen: list[Progress] = []
     run = settings("rigl", training={**settings().training.model_dump(), "log_every": 5})
     result = Trainer(run, images, tmp_path, seen.append).train()
-    assert [row["step"] for row in files.read_lines(tmp_path / "metrics.jsonl")] == [5, 10, 14] == [p.done for p in seen]
+    assert (
+        [row["step"] for row in files.read_lines(tmp_path / "metrics.jsonl")] == [5, 10, 14] == [p.done for p in seen]
+    )
     assert result["updates"] == 5  # every 2 steps, before step 10.5
     assert result["density"] == pytest.approx(0.5, abs=1e-3)
     history = files.read_lines(tmp_path / "history.jsonl")

@@ -21,7 +21,7 @@ SIZE_ARGUMENTS = {"vit_": "image_size", "maxvit_": "input_size"}
 AUXILIARY = ("googlenet", "inception_v3")
 
 
-def _library(name: str) -> Any:  # noqa: ANN401 (a module of another library)
+def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -71,7 +71,7 @@ def _tried(model: nn.Module, request: Request) -> nn.Module:
     return model.train()
 
 
-def _timm(name: str) -> Any:  # noqa: ANN401
+def _timm(name: str) -> Any:
     """The module timm, once it is sure that it has a model of that name (with or without a weights tag)."""
     timm = _library("timm")
     stem, _, tag = name.partition(".")
@@ -108,7 +108,7 @@ def timm_spec(name: str) -> InputSpec | None:
     return InputSpec(tuple(cfg.mean), tuple(cfg.std), side, int(side / cfg.crop_pct), int(cfg.num_classes))
 
 
-def _torchvision(name: str) -> Any:  # noqa: ANN401
+def _torchvision(name: str) -> Any:
     """The module torchvision.models, once it is sure that it has a classification model of that name."""
     library = _library("torchvision.models")
     known = library.list_models(module=library)

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 
-def _special() -> Any:  # noqa: ANN401 (scipy has no types)
+def _special() -> Any:
     return importlib.import_module("scipy.special")
 
 

@@ -51,6 +51,9 @@
       tooltip: { disableDefaultStyle: true, offsetX: 14, offsetY: 14 },
     });
     if (now !== turn) return made.finalize();
+    // The figure has its own words; the marks themselves say nothing to a reader who cannot see them.
+    const drawn = element.querySelector("svg");
+    if (drawn) drawn.setAttribute("aria-hidden", "true");
     const old = views.get(id);
     if (old) old.finalize();
     views.set(id, made);

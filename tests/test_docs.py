@@ -1,0 +1,85 @@
+"""What README and docs show is true: code runs, commands parse, recipes load, numbers are those of results."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from regrow.cli.app import app
+from regrow.study import recipe as recipes
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(kind: str) -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for number, text in enumerate(re.findall(rf"```{kind}\n(.*?)```", page.read_text(), re.S)):
+            found.append((f"{page.name}-{number}", text))
+    return found
+
+
+def commands() -> list[str]:
+    lines = [line for page in PAGES for line in page.read_text().splitlines()]
+    return sorted({line.strip().split("  #")[0] for line in lines if line.startswith("    regrow ")})
+
+
+@pytest.mark.parametrize("code", [pytest.param(text, id=name) for name, text in blocks("python")])
+def test_python_runs(code: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_parse(command: str) -> None:
+    group, words = typer.main.get_command(app), shlex.split(command)[1:]
+    while hasattr(group, "commands"):
+        name, *words = words
+        group = group.commands[name]
+    assert group.make_context(name, words).params is not None
+
+
+def test_there_are_commands_and_code_to_check() -> None:
+    assert len(commands()) > 5
+    assert len(blocks("python")) > 3
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("yaml")])
+def test_recipes_load(text: str) -> None:
+    values = yaml.safe_load(text)
+    if "methods" in values:
+        recipes.parse(values, "docs")
+    else:
+        assert set(values) <= set(recipes.Recipe.model_fields)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_numbers_in_the_readme_are_those_of_the_results() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs" / "numbers.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_machine_of_ours_is_named() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    for name in tracked.stdout.split():
+        path = ROOT / name
+        if path.suffix in {".npz", ".npy", ".png"} or not path.is_file():
+            continue
+        text = path.read_text(errors="ignore")
+        assert not re.search(r"(?<![\w.])/(?:root|work)/", text) or name == "tests/test_docs.py", name
