@@ -33,7 +33,7 @@ test: $(VENV)/.dev  ## the tests, under 5 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow"
 
 test-all: $(VENV)/.dev  ## also the slow end-to-end tests, under an hour
-	$(BIN)/python -m pytest -n 2 --dist=loadfile --timeout=1800
+	$(BIN)/python -m pytest -n 2 --dist=worksteal --timeout=1800
 
 test-studies: $(VENV)/.dev  ## runs the packaged recipes whole
 	for recipe in $$($(BIN)/regrow list recipes --json | $(BIN)/python -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin)])'); do $(BIN)/regrow study $$recipe || exit 1; done

@@ -60,9 +60,31 @@ def load_study(folder: Path) -> StudyView:
         families=families,
         common=[name for name in names if name in corruptions.common_names()],
         examples=_examples(cells, recipe) if cells else {},
-        notes=cells.notes if cells else [],
+        notes=[*(cells.notes if cells else []), *_notes(runs)],
         started=sum(run.attempts for run in runs),
     )
+
+
+#: Below this many steps between updates a new link has little time to outgrow the drop threshold.
+USUAL_INTERVAL = 100
+
+
+def _notes(runs: list[RunView]) -> list[str]:
+    """What a reader of sparse runs must know."""
+    notes = []
+    close = {run.plan["interval"] for run in runs if run.plan.get("updates") and run.plan["interval"] < USUAL_INTERVAL}
+    if close:
+        steps = " or ".join(str(n) for n in sorted(close))
+        notes.append(
+            f"Topology updates are {steps} steps apart, fewer than the {USUAL_INTERVAL} that a new link should have to "
+            "outgrow the drop threshold: this run length shows how the methods work, not what they can do."
+        )
+    if any(run.plan.get("updates") for run in runs):
+        notes.append(
+            "Gradients of inactive weights are masked, and the optimiser's state of dropped and grown weights starts "
+            "anew. The public codes of the paper's methods let momentum build up under the mask; results may differ."
+        )
+    return notes
 
 
 def _run(folder: Path, planned: PlannedRun) -> RunView:
