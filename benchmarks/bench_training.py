@@ -1,8 +1,8 @@
 """How fast is the training loop on a CPU, against the best conventional loop on the same cores?
 
 ResNet-20, batch 128, crop and flip, CIFAR-sized images. Ours: a one-thread process a core, summed, as a study runs
-them. Conventional: one process with a DataLoader, per-image transforms and fp32, all cores, with 0, 1 and 2 workers; the
-best of them counts. All cases take turns in one run; the figure is the median over rounds of images/s.
+them. Conventional: one process with a DataLoader, per-image transforms and fp32, all cores, with 0, 1 and 2 workers;
+the best of them counts. All cases take turns in one run; the figure is the median over rounds of images/s.
 """
 
 from __future__ import annotations

@@ -53,16 +53,16 @@ def _checked(radius: float, keep: str, convention: str) -> None:
             raise UnknownNameError(kind, given, known, f"give {' or '.join(known)}.")
 
 
-def _squared_radii(height: int, width: int) -> Tensor:
-    """rho^2 of every bin in the order of ``fft2`` (zero frequency first), whole numbers of shape (H, W)."""
+def _radii(height: int, width: int) -> Tensor:
+    """rho of every bin in the order of ``fft2`` (zero frequency first), float64 of shape (H, W)."""
     u = torch.fft.fftfreq(height, 1 / height, dtype=torch.float64).round()
     v = torch.fft.fftfreq(width, 1 / width, dtype=torch.float64).round()
     squared: Tensor = u[:, None].square() + v[None, :].square()
-    return squared
+    return squared.sqrt()
 
 
-def _kept(squared: Tensor, radius: float, keep: Keep, convention: Convention) -> Tensor:
-    inside = squared < radius**2
+def _kept(rho: Tensor, radius: float, keep: Keep, convention: Convention) -> Tensor:
+    inside = rho < radius
     kept = inside if keep == "low" else ~inside
     if convention == "keep_dc":
         kept[0, 0] = True
@@ -92,7 +92,7 @@ def radial_mask(
         [0, 1, 9, 45, 793]
     """
     _checked(radius, keep, convention)
-    shifted: Tensor = torch.fft.fftshift(_kept(_squared_radii(height, width), radius, keep, convention))
+    shifted: Tensor = torch.fft.fftshift(_kept(_radii(height, width), radius, keep, convention))
     return shifted
 
 
@@ -106,12 +106,12 @@ class _Spectrum:
     def __init__(self, images: Tensor) -> None:
         self.images = images
         height, width = images.shape[-2:]
-        self.squared = _squared_radii(height, width)
+        self.rho = _radii(height, width)
         exact = images if images.dtype == torch.float64 else images.float()
         self.half = torch.fft.rfft2(exact)
 
     def cut(self, radius: float, keep: Keep, convention: Convention) -> Tensor:
-        kept = _kept(self.squared, radius, keep, convention)
+        kept = _kept(self.rho, radius, keep, convention)
         if bool(kept.all()):
             return self.images
         mask = kept[:, : self.half.shape[-1]].to(self.half.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,10 @@ def open_model(name: str, weights: Path | None = None, n_classes: int | None = N
             f"{name} has no published weights, so there is nothing to check.",
             "give the folder of a run, or timm:NAME or torchvision:NAME.",
         )
-    classes = tuple(str(i) for i in range(n_classes or known.n_classes))
+    model = models.build(
+        name, n_classes or known.n_classes, image_size=known.image_size, options={} if weights else {"pretrained": True}
+    )
+    classes = _class_names(n_classes or known.n_classes)
     spec = DataSpec(
         name=name,
         classes=classes,
@@ -103,8 +107,6 @@ def open_model(name: str, weights: Path | None = None, n_classes: int | None = N
         licence="",
         hint="",
     )
-    options = {} if weights else {"pretrained": True}
-    model = models.build(name, len(classes), image_size=known.image_size, options=options)
     if weights is not None:
         stored = load_weights(weights)
         try:
@@ -113,6 +115,17 @@ def open_model(name: str, weights: Path | None = None, n_classes: int | None = N
             first = str(error).splitlines()[-1].strip()
             raise InputError(f"{weights} does not fit {name}: {first}", "give the weights of this network.") from None
     return CheckedModel(model, name, f"weights {weights}" if weights else "published weights", spec, known.resize)
+
+
+def _class_names(n: int) -> tuple[str, ...]:
+    """Folder names of ImageNet's classes (wnids, from timm's list) for 1,000 outputs, else the classes' numbers."""
+    if n == 1000:
+        try:
+            info = importlib.import_module("timm.data").ImageNetInfo()
+            return tuple(info.label_names())
+        except (ImportError, RuntimeError):  # not installed, or its torchvision does not load
+            pass
+    return tuple(str(i) for i in range(n))
 
 
 def _own(path: Path, name: str) -> CheckedModel:
