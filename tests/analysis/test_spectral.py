@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from regrow import analysis
@@ -57,6 +57,7 @@ def test_keeping_the_zero_frequency_changes_that_bin_alone():
     st.booleans(),
     st.integers(0, 99),
 )
+@example(size=(3, 4), radius=1e-200, keep="low", dc=False, seed=0)  # its square is 0
 def test_attenuation_is_the_definition_for_any_size_and_its_imaginary_part_is_nothing(size, radius, keep, dc, seed):
     x = images(1, size[0], seed, width=size[1])
     expected = by_hand(x.numpy(), radius, keep, dc)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -143,6 +143,7 @@ def test_equivalence_is_the_ninety_percent_interval_inside_the_region(pair, marg
 
 @pytest.mark.filterwarnings("ignore:Precision loss occurred:RuntimeWarning")  # scipy's, where one side is constant
 @given(points, points, st.floats(0.5, 0.99))
+@example(a=[0.1, 0.1, 0.1], b=[0.0, 1.0, 2.5], level=0.9)
 def test_welch_agrees_with_scipy(a, b, level):
     found = rs.welch(a, b, level=level)
     if not varies(a) and not varies(b):

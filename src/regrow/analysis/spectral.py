@@ -54,7 +54,7 @@ def _checked(radius: float, keep: str, convention: str) -> None:
 
 
 def _radii(height: int, width: int) -> Tensor:
-    """rho of every bin in the order of ``fft2`` (zero frequency first), float64 of shape (H, W)."""
+    """Radius rho of every bin in the order of ``fft2`` (zero frequency first), float64 of shape (H, W)."""
     u = torch.fft.fftfreq(height, 1 / height, dtype=torch.float64).round()
     v = torch.fft.fftfreq(width, 1 / width, dtype=torch.float64).round()
     squared: Tensor = u[:, None].square() + v[None, :].square()

@@ -10,6 +10,8 @@ from torch import nn
 
 from regrow.errors import InputError
 from regrow.sparsity.densities import counts
+from regrow.sparsity.exploration import expected_itop_rate
+from regrow.sparsity.growth import RandomGrowth
 from regrow.sparsity.layers import Choice, Chosen, choose
 from regrow.sparsity.methods._method import Method
 from regrow.sparsity.schedules import Window
@@ -94,7 +96,8 @@ def plan(
 
     Returns:
         ``layers`` (rows: name, shape, n_weights, n_active, density, kept_dense), ``n_weights``, ``n_active``,
-        ``density``, ``updates`` (their number) and ``interval`` (steps; 0 when there are none).
+        ``density``, ``updates`` (their number), ``interval`` (steps; 0 when there are none) and ``expected_itop_rate``
+        (share of weights ever active at the end; None where growth is not random).
 
     Raises:
         InputError: as `regrow.sparsity.attach`.
@@ -115,7 +118,21 @@ def plan(
         "density": n_active / n_weights if n_weights else 1.0,
         "updates": made.window.count(),
         "interval": made.window.interval,
+        "expected_itop_rate": _expected_itop_rate(made, method),
     }
+
+
+def _expected_itop_rate(made: Plan, method: Method) -> float | None:
+    """Over all layers; None where growth is not random, since gradients decide it then."""
+    n_weights = sum(one.size for one in made.layers)
+    if not n_weights or (made.window.count() and not isinstance(method.grow, RandomGrowth)):
+        return None
+    fractions = [method.drop_fraction(made.window.progress(t)) for t in made.window.steps()]
+    rates = (
+        expected_itop_rate(active / one.size, fractions, regrow_dropped=method.regrow_dropped) * one.size
+        for one, active in zip(made.layers, made.n_active, strict=True)
+    )
+    return sum(rates) / n_weights
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

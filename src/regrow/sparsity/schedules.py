@@ -93,6 +93,11 @@ class Window:
         """Share of the time until the updates stop, in [0, 1]."""
         return float(min(Fraction(1), t / self.stop)) if self.stop else 1.0
 
+    def steps(self) -> list[int]:
+        """The completed steps that an update follows."""
+        first = max(1, math.ceil(self.start / self.interval)) if self.interval else 1
+        return [self.interval * (first + i) for i in range(self.count())]
+
     def count(self) -> int:
         """Number of updates in the whole run."""
         if self.interval == 0:

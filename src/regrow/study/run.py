@@ -167,7 +167,9 @@ def plan_lines(plan: Plan) -> list[str]:
         dense = [row["name"] for row in detail["layers"] if row["kept_dense"]]
         text = f"  {run.label} at sparsity {run.settings.sparsity:g}: density {detail['density']:.4f}"
         if detail["updates"]:
-            text += f", {detail['updates']} topology updates, {detail['interval']} steps apart"
+            text += f", {detail['updates']} topology updates, {detail['interval']} steps apart, "
+            rate = detail["expected_itop_rate"]
+            text += "ITOP rate decided by gradients" if rate is None else f"expected ITOP rate {rate:.3f}"
         if dense and detail["density"] < 1:
             text += f"; {len(dense)} of {len(detail['layers'])} layers stay dense: {', '.join(dense)}"
         text += f"; FLOPs forward {detail['flops']['forward_sparse'] / detail['flops']['forward_dense']:.2f} x,"
