@@ -117,7 +117,7 @@ def main() -> int:
     text = filled(readme.read_text())
     if "--check" in sys.argv:
         if text != readme.read_text():
-            print("README.md does not show the committed results. Next: python docs/numbers.py")
+            print("README.md does not show the committed results. Next: python benchmarks/readme_numbers.py")
             return 1
         return 0
     readme.write_text(text)
