@@ -1,4 +1,4 @@
-"""Put measured numbers into README.md, and draw docs/severity.svg, from committed results. ``--check`` only compares."""
+"""Put measured numbers into README.md and draw docs/severity.svg, from committed results; ``--check`` only compares."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def speed() -> str:
         ours, best = training["images_per_s"]["ours"], training["images_per_s"][training["best_conventional"]]
         ratios = training["ratio_to_best_conventional"]
         lines.append(
-            f"- Training, ResNet-20, batch 128, {training['processes']} cores of {machine['processor']}: {ours:.0f} images/s in "
-            f"{training['processes']} one-thread processes, {ratios['ours']:.2f} x the best conventional loop "
+            f"- Training, ResNet-20, batch 128, {training['processes']} cores of {machine['processor']}: {ours:.0f} "
+            f"images/s in {training['processes']} one-thread processes, {ratios['ours']:.2f} x the best conventional loop "
             f"({training['best_conventional']}: {best:.0f}); without bf16 {ratios['ours without bf16']:.2f} x, without "
             f"channels-last {ratios['ours without channels_last']:.2f} x, without either "
             f"{ratios['ours without either']:.2f} x."

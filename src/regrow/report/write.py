@@ -78,7 +78,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
 def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     """Write what others need to check a study's numbers, without checkpoints and images.
 
-    ``study.yaml``, ``environment.json``, ``report.html``, ``tables/NAME.csv`` and ``.md``, and for each run
+    ``study.yaml``, ``environment.json``, ``finding.txt``, ``report.html``, ``tables/NAME.csv`` and ``.md``, and for each run
     ``runs/NAME.json``: settings, result, topology history, analyses, and for each cell the accuracy, the number of
     images and the correct answers as packed bits (``numpy.packbits``, base64).
 
@@ -96,6 +96,7 @@ def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     store = Store(folder)
     files.write_text(out / "study.yaml", yaml.safe_dump(store.load(), sort_keys=False))
     files.write_json(out / "environment.json", dict(view.environment))
+    files.write_text(out / "finding.txt", finding_text(folder) + "\n")
     files.write_text(out / "report.html", render(view))
     for name, table in tables(view).items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv())
