@@ -27,7 +27,8 @@ def speed() -> str:
         ratios = training["ratio_to_best_conventional"]
         lines.append(
             f"- Training, ResNet-20, batch 128, {training['processes']} cores of {machine['processor']}: {ours:.0f} "
-            f"images/s in {training['processes']} one-thread processes, {ratios['ours']:.2f} x the best conventional loop "
+            f"images/s in {training['processes']} one-thread processes, "
+            f"{ratios['ours']:.2f} x the best conventional loop "
             f"({training['best_conventional']}: {best:.0f}); without bf16 {ratios['ours without bf16']:.2f} x, without "
             f"channels-last {ratios['ours without channels_last']:.2f} x, without either "
             f"{ratios['ours without either']:.2f} x."

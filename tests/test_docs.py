@@ -16,12 +16,8 @@ from regrow.cli.app import app
 from regrow.study import recipe as recipes
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "results" / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
+NAMED = ("README.md", "CONTRIBUTING.md", "results/README.md")
+PAGES = [*(ROOT / name for name in NAMED), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(kind: str) -> list[tuple[str, str]]:

@@ -69,7 +69,7 @@ def _lead(view: StudyView, arms: Sequence[Arm]) -> str:
     if not found:
         return _nothing(arms)
     judged = [d for d in found if d.n >= 3]
-    if False:
+    if not judged:
         return _few(found, name)
     best = max(judged, key=lambda d: -2.0 if d.mean is None else d.mean)
     parts = (_sentence(best, name, view.tier), _others(judged), _short(found, name), _caution(min(d.n for d in judged)))

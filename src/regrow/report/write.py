@@ -78,9 +78,9 @@ def write_check(result: CheckResult, folder: Path) -> Path:
 def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     """Write what others need to check a study's numbers, without checkpoints and images.
 
-    ``study.yaml``, ``environment.json``, ``finding.txt``, ``report.html``, ``tables/NAME.csv`` and ``.md``, and for each run
-    ``runs/NAME.json``: settings, result, topology history, analyses, and for each cell the accuracy, the number of
-    images and the correct answers as packed bits (``numpy.packbits``, base64).
+    ``study.yaml``, ``environment.json``, ``finding.txt``, ``report.html``, ``tables/NAME.csv`` and ``.md``, and
+    for each run ``runs/NAME.json``: settings, result, topology history, analyses, and for each cell the accuracy,
+    the number of images and the correct answers as packed bits (``numpy.packbits``, base64).
 
     Args:
         folder: the study.
