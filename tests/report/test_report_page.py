@@ -220,6 +220,8 @@ def test_names_cannot_become_markup_or_code(study: Study, run_maker: Callable[..
     html = render(view)
     outline = _Outline(html)
     assert len(outline.all("script")) == 3
+    block = html.partition('id="specs">')[2].partition("</script>")[0]
+    assert not set("<>&") & set(block)
     assert not [a for a in outline.all("img") if a.get("onerror") or a.get("src") == "x"]
     assert "49" not in next(str(t) for t in outline.text if "alert(2)" in t)
     assert EVIL in " ".join(outline.text)

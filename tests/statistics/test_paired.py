@@ -183,7 +183,7 @@ def test_fewer_than_three_pairs_are_reported_and_never_judged(n):
 
 
 def test_differences_without_variation_are_not_judged():
-    a = [0.52, 0.62, 0.82]
+    a = [52.3, 61.7, 88.1]
     found = rs.paired(a, np.subtract(a, 0.01))  # equal but for rounding
     assert found.mean == pytest.approx(0.01)
     assert found.sd == 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from regrow.errors import InputError, UnknownNameError
 from regrow.study import recipe as recipes
@@ -19,6 +23,16 @@ model: {name: resnet8, width: 4}
 methods: [dense, rigl]
 training: {steps: 10, batch: 8}
 """
+
+
+def test_the_schema_that_ships_is_that_of_the_models() -> None:
+    shipped = json.loads(resources.files("regrow.recipes").joinpath("schema.json").read_text())
+    assert shipped == recipes.json_schema()
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_packaged_recipes_hold_to_the_schema(name: str) -> None:
+    jsonschema.validate(yaml.safe_load(recipes.read_text(name)[0]), recipes.json_schema())
 
 
 def write(tmp_path: Path, text: str) -> str:

@@ -100,7 +100,7 @@ class Table:
 
 
 def _markdown(text: str) -> str:
-    for raw, safe in (("&", "&amp;"), (">", "&gt;"), ("|", "\\|"), ("\r", " "), ("\n", " ")):
+    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\r", " "), ("\n", " ")):
         text = text.replace(raw, safe)
     return text
 

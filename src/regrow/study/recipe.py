@@ -158,6 +158,14 @@ _StrictLoader.yaml_implicit_resolvers = {
 _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
 
 
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a recipe, for completion in editors; ships as ``regrow/recipes/schema.json``."""
+    schema = Recipe.model_json_schema(by_alias=True)
+    items = schema["properties"]["methods"]["items"]
+    schema["properties"]["methods"]["items"] = {"anyOf": [{"type": "string"}, items]}  # a bare name will do
+    return schema
+
+
 def names() -> list[str]:
     """Names of the recipes that ship with the package, e.g. ``quick/cues``."""
     root = resources.files("regrow.recipes")
