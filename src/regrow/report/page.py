@@ -182,7 +182,7 @@ def embedded(value: object) -> str:
         '{"name":"\\u003c/script\\u003e\\u003cb\\u003e"}'
     """
     text = json.dumps(finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace(">", "\\u003e").replace("&", "\\u0026")
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def finite(value: Any) -> Any:

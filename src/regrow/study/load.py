@@ -17,7 +17,7 @@ from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
 from regrow.study.view import CellScore, RunView, StudyView
 
-EXAMPLES = 1
+EXAMPLES = 2
 
 
 def load_study(folder: Path) -> StudyView:
