@@ -27,6 +27,7 @@ def libraries() -> None:
     sys.modules["_torchvision_shim"] = shim
     spec.loader.exec_module(shim)
     shim.install()
+    importlib.import_module("timm")
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
@@ -22,6 +22,7 @@ def random_mask(shape, n_active, seed=0):
     return mask.reshape(shape)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 4), st.sampled_from([(), (3,), (2, 3), (2, 2, 2)]), st.integers(0, 99))
 def test_a_kernel_map_counts_every_kernel_for_itself(n_out, n_in, kernel, seed):
     mask = torch.rand((n_out, n_in, *kernel), generator=torch.Generator().manual_seed(seed)) < 0.5
@@ -53,6 +54,7 @@ def test_maps_of_a_network_leave_out_what_has_no_kernels():
         analysis.kernel_map(torch.ones(4))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-2, 2).map(float), min_size=1, max_size=12), st.data())
 def test_the_largest_weights_are_kept_and_the_first_among_equals(values, data):
     n = data.draw(st.integers(0, len(values)))
@@ -85,6 +87,7 @@ def test_the_worked_examples_of_gini_and_effective_number():
 counts = st.lists(st.integers(0, 50), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(counts)
 def test_gini_is_the_mean_absolute_difference(x):
     found = analysis.gini(x)
@@ -97,6 +100,7 @@ def test_gini_is_the_mean_absolute_difference(x):
     assert analysis.effective_number(x) == pytest.approx(math.exp(stats.entropy(x)))
 
 
+@settings(deadline=None)
 @given(counts, st.randoms(use_true_random=False))
 def test_the_order_of_groups_does_not_matter(x, random):
     shuffled = random.sample(x, len(x))

@@ -192,6 +192,7 @@ def test_official_files_are_believed_by_their_md5(tmp_path: Path) -> None:
 )
 def test_the_structure_is_checked(tmp_path: Path, change: dict[str, object]) -> None:
     layout, records = small(cifar10.CIFAR)
+    layout = replace(layout, checksums=dict.fromkeys(records, ""))  # no help from those
     folder = write(layout, records, tmp_path, "python 3")
     entries = {"data": np.zeros((10, 3072), np.uint8), "labels": [0] * 10} | change
     (folder / "data_batch_2").write_bytes(pickle.dumps(entries, 2))

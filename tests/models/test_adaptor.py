@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,23 +13,6 @@ from torch import nn
 
 from regrow import models
 from regrow.errors import InputError, UnknownNameError
-
-
-@pytest.fixture(scope="module")
-def libraries() -> None:
-    """Make both libraries importable, or skip."""
-    for name in ("timm", "torchvision"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed (extra regrow[models])")
-    path = Path(__file__).parents[1] / "_torchvision_shim.py"
-    spec = importlib.util.spec_from_file_location("_torchvision_shim", path)
-    assert spec is not None
-    assert spec.loader is not None
-    shim = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))
-    if not hasattr(shim, "install"):
-        spec.loader.exec_module(shim)
-    shim.install()
-    importlib.import_module("timm")
 
 
 def answers(name: str, n_classes: int, side: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -22,6 +22,7 @@ def test_the_worked_example_of_holm():
     assert rs.holm([0.004, 0.030, 0.020, 0.200, 0.011]) == pytest.approx([0.020, 0.060, 0.060, 0.200, 0.044])
 
 
+@settings(deadline=None)
 @given(shares)
 def test_holm_rejects_what_the_step_down_rule_rejects(p):
     adjusted = rs.holm(p)
@@ -34,6 +35,7 @@ def test_holm_rejects_what_the_step_down_rule_rejects(p):
         assert {i for i, value in enumerate(adjusted) if value < alpha} == rejected
 
 
+@settings(deadline=None)
 @given(shares, st.randoms(use_true_random=False))
 def test_holm_never_lowers_keeps_the_order_and_follows_the_input_s_order(p, random):
     adjusted = rs.holm(p)
@@ -54,6 +56,7 @@ def test_values_that_are_no_probabilities_are_refused(p):
         rs.holm(p)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1000).map(lambda k: k / 7), min_size=3, max_size=9), st.floats(0.5, 0.999))
 def test_mean_interval_agrees_with_scipy(values, level):
     found = rs.mean_interval(values, level=level)
@@ -66,6 +69,7 @@ def test_mean_interval_agrees_with_scipy(values, level):
     assert found.sd == pytest.approx(np.std(values, ddof=1))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.data(), st.floats(0.5, 0.999))
 def test_wilson_agrees_with_scipy_and_holds_the_share(n, data, level):
     k = data.draw(st.integers(0, n))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -93,6 +93,7 @@ def test_five_equal_signs_cannot_reach_two_sided_five_percent_and_six_can():
     assert rs.sign_flip([1, 2, 3, 4, 5, 6]).two_sided == 0.03125
 
 
+@settings(deadline=None)
 @given(two(), st.floats(0.5, 0.99), st.integers(-20, 20).map(float))
 def test_paired_agrees_with_scipy(pair, level, margin):
     a, b = pair
@@ -111,6 +112,7 @@ def test_paired_agrees_with_scipy(pair, level, margin):
     assert found.p_greater == pytest.approx(greater, rel=1e-6, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(two())
 def test_swapping_the_sides_swaps_the_interval(pair):
     a, b = pair
@@ -121,6 +123,7 @@ def test_swapping_the_sides_swaps_the_interval(pair):
         assert forth.low == pytest.approx(-back.high)
 
 
+@settings(deadline=None)
 @given(two())
 def test_the_interval_excludes_zero_exactly_when_p_is_below_five_percent(pair):
     found = rs.paired(*pair)
@@ -128,6 +131,7 @@ def test_the_interval_excludes_zero_exactly_when_p_is_below_five_percent(pair):
         assert (found.low > 0 or found.high < 0) == (found.p < 0.05)
 
 
+@settings(deadline=None)
 @given(two(), st.floats(0.1, 60))
 def test_equivalence_is_the_ninety_percent_interval_inside_the_region(pair, margin):
     found = rs.tost(*pair, margin)
@@ -142,6 +146,7 @@ def test_equivalence_is_the_ninety_percent_interval_inside_the_region(pair, marg
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss occurred:RuntimeWarning")  # scipy's, where one side is constant
+@settings(deadline=None)
 @given(points, points, st.floats(0.5, 0.99))
 @example(a=[0.1, 0.1, 0.1], b=[0.0, 1.0, 2.5], level=0.9)
 def test_welch_agrees_with_scipy(a, b, level):
@@ -155,6 +160,7 @@ def test_welch_agrees_with_scipy(a, b, level):
     assert (found.low, found.high) == (pytest.approx(ends.low, abs=1e-6), pytest.approx(ends.high, abs=1e-6))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-9, 9).map(float), min_size=1, max_size=9))
 def test_the_sign_flip_test_counts_every_pattern(d):
     found = rs.sign_flip(d)

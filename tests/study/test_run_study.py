@@ -95,6 +95,20 @@ def test_a_folder_with_something_else_in_it_is_refused(tiny: Recipe, folder: Pat
     assert not (folder / "study.yaml").exists()
 
 
+def test_a_kill_while_the_plan_is_written_does_no_harm(tiny: Recipe, folder: Path) -> None:
+    plan = plan_study(tiny)
+    folder.mkdir()
+    (folder / ".study.yaml.x1y2.tmp").write_text("schema: 1")
+    store = Store(folder)
+    store.create(tiny, plan.precision, plan.probe, {"processor": "a"})
+    files.write_json(store.run("dense-s0-seed0") / "other.json", {})  # killed between the files of the runs
+    names = [run.name for run in store.prepare()]
+    assert all((store.run(name) / "run.json").exists() for name in names)
+    assert files.read_json(folder / "environment.json") == {"processor": "a"}
+    files.sweep(folder)
+    assert not list(folder.rglob("*.tmp"))
+
+
 def test_a_study_started_twice_at_once_runs_once(tiny: Recipe, folder: Path, quiet) -> None:
     with files.owned(folder, "study"), pytest.raises(BusyError, match="another process"):
         run_study(tiny, folder, quiet)
@@ -103,6 +117,7 @@ def test_a_study_started_twice_at_once_runs_once(tiny: Recipe, folder: Path, qui
 def test_a_failed_run_leaves_the_others_and_says_how_to_go_on(tiny: Recipe, folder: Path, quiet) -> None:
     plan = plan_study(tiny)
     Store(folder).create(tiny, plan.precision, plan.probe, {})
+    Store(folder).prepare()
     broken = folder / "runs" / "dense-s0-seed0"
     (broken / "checkpoint.pt").write_bytes(b"no checkpoint")
     with pytest.raises(RunFailedError, match=r"1 of 2 runs failed.*checkpoint.*rm .*Next: the same command") as caught:
@@ -120,6 +135,7 @@ def test_a_failed_run_leaves_the_others_and_says_how_to_go_on(tiny: Recipe, fold
 def test_an_altered_run_is_not_trained_under_its_old_name(tiny: Recipe, folder: Path, quiet) -> None:
     plan = plan_study(tiny)
     Store(folder).create(tiny, plan.precision, plan.probe, {})
+    Store(folder).prepare()
     path = folder / "runs" / "dense-s0-seed0" / "run.json"
     stored = files.read_json(path)
     stored["settings"]["training"]["lr"] = 0.9
@@ -138,7 +154,7 @@ def test_unknown_names_are_refused_before_anything_is_written(tiny: Recipe, fold
         wrong = recipes.parse({**tiny.resolved(), key: value}, "wrong")
         with pytest.raises(RegrowError, match="unknown"):
             run_study(wrong, folder, quiet)
-        assert not (folder / "study.yaml").exists()
+        assert not folder.exists()
 
 
 def test_the_plan_says_updates_dense_layers_and_costs(tiny: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -24,8 +25,16 @@ def list_data(
     if as_json:
         print_json(rows)
     else:
-        columns = list(rows[0])
-        print_table("", columns, [["" if row[c] is None else row[c] for c in columns] for row in rows])
+        print_sets(rows)
+
+
+def print_sets(rows: Sequence[Mapping[str, object]]) -> None:
+    """The data sets as a table, and below it how to get those that are missing."""
+    columns = ("name", "classes", "pixels", "splits", "where")
+    print_table("data", columns, [[row[c] or "not found" for c in columns] for row in rows])
+    for row in rows:
+        if row["note"]:
+            out.print(f"{row['name']}: {row['note']}", markup=False)
 
 
 @app.command("get", epilog="Example:  regrow data get cifar10")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from regrow.cli.console import print_json, print_table
+from regrow.cli.data import print_sets
 from regrow.errors import UnknownNameError
 
 Rows = list[dict[str, Any]]
@@ -84,6 +85,9 @@ def list_names(
         print_json(tables if kind is None else tables[kind])
         return
     for name, rows in tables.items():
+        if name == "data":
+            print_sets(rows)
+            continue
         columns = list(rows[0]) if rows else []
         print_table(name, columns, [[_text(row[c]) for c in columns] for row in rows])
 

@@ -122,20 +122,25 @@ def run_study(
     from regrow.study.cells import make_cells
     from regrow.study.environment import describe_environment
 
-    store = Store(folder)
+    store, plan = Store(folder), None
     if store.exists():
         store.require_recipe(recipe)
+    else:  # before the folder is touched: what cannot be run leaves no trace
+        store.require_free()
+        console.say("Planning: checking data, timing fp32 and bf16 ...")
+        plan = plan_study(recipe, jobs=jobs, data_root=data_root)
+        jobs = plan.jobs
     with files.owned(folder, "study"):
-        if not store.exists():
-            console.say("Planning: checking data, timing fp32 and bf16 ...")
-            plan = plan_study(recipe, jobs=jobs, data_root=data_root)
-            jobs = plan.jobs
+        if store.exists():
+            store.require_recipe(recipe)
+        elif plan is not None:
             store.create(recipe, plan.precision, plan.probe, describe_environment())
             console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
             for line in plan_lines(plan):
                 console.say(line)
+        files.sweep(folder)
+        planned = store.prepare()
         make_cells(recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total))
-        planned = store.planned()
         left = [store.run(run.name) for run in planned if get_state(store.run(run.name))["state"] != "done"]
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")

@@ -53,30 +53,12 @@ class Store:
         return self.study_file.exists()
 
     def create(self, recipe: Recipe, precision: Precision, probe: Mapping[str, Any], environment: object) -> None:
-        """Write the plan of a new study; nothing else may precede its first run.
+        """Write the plan of a new study, in one file: it is there or it is not.
 
         Raises:
             InputError: the folder holds something else.
         """
-        if self.folder.exists() and any(p.name not in {".lock"} for p in self.folder.iterdir()):
-            raise InputError(
-                f"{self.folder} is not empty and holds no study.", "choose another --out, or empty the folder."
-            )
-        runs = expand(recipe, precision)
-        files.write_json(self.folder / "environment.json", environment)
-        for run in runs:
-            files.write_json(
-                self.run(run.name) / "run.json",
-                {
-                    "schema": SCHEMA,
-                    "name": run.name,
-                    "label": run.label,
-                    "axes": dict(run.axes),
-                    "settings": run.settings.model_dump(mode="json"),
-                    "fingerprint": files.value_digest(run.settings.identity()),
-                },
-            )
-            set_state(self.run(run.name), "planned")
+        self.require_free()
         content = {
             "schema": SCHEMA,
             "recipe": recipe.resolved(),
@@ -84,9 +66,48 @@ class Store:
             "precision": precision.model_dump(),
             "probe": dict(probe),
             "planned_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            "runs": [run.name for run in runs],
+            "environment": environment,
+            "runs": [run.name for run in expand(recipe, precision)],
         }
         files.write_text(self.study_file, yaml.safe_dump(content, sort_keys=False))
+
+    def prepare(self) -> list[PlannedRun]:
+        """Write what the runs start from, where it is not there yet: after a kill at any moment, the rest.
+
+        Returns:
+            The runs of the study.
+        """
+        if not (self.folder / "environment.json").exists():
+            files.write_json(self.folder / "environment.json", self.load()["environment"])
+        runs = self.planned()
+        for run in runs:
+            path = self.run(run.name) / "run.json"
+            if not path.exists():
+                files.write_json(
+                    path,
+                    {
+                        "schema": SCHEMA,
+                        "name": run.name,
+                        "label": run.label,
+                        "axes": dict(run.axes),
+                        "settings": run.settings.model_dump(mode="json"),
+                        "fingerprint": files.value_digest(run.settings.identity()),
+                    },
+                )
+        return runs
+
+    def require_free(self) -> None:
+        """Refuse a folder that holds something else.
+
+        Raises:
+            InputError: it is a file, or a folder that is not empty.
+        """
+        if self.folder.is_file():
+            raise InputError(f"{self.folder} is a file.", "choose another --out.")
+        if self.folder.exists() and any(p.name != ".lock" and not files.is_temporary(p) for p in self.folder.iterdir()):
+            raise InputError(
+                f"{self.folder} is not empty and holds no study.", "choose another --out, or empty the folder."
+            )
 
     def load(self) -> dict[str, Any]:
         """The content of ``study.yaml``.
