@@ -157,6 +157,25 @@ def test_unknown_names_are_refused_before_anything_is_written(tiny: Recipe, fold
         assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        ("training", {"batch": 65}, "batch is 65.*64 training images"),
+        ("data", {"test_images": 2_000_000}, "2000000"),
+        ("data", {"options": {"lwo": 1}}, "no option 'lwo'"),
+        ("data", {"options": {"low": "much"}}, "low"),
+    ],
+)
+def test_impossible_amounts_are_refused_when_planned(
+    tiny: Recipe, folder: Path, quiet, key: str, change: dict[str, object], words: str
+) -> None:
+    values = tiny.resolved()
+    wrong = recipes.parse({**values, key: {**values[key], **change}}, "wrong")
+    with pytest.raises(InputError, match=words):
+        run_study(wrong, folder, quiet)
+    assert not folder.exists()
+
+
 def test_the_plan_says_updates_dense_layers_and_costs(tiny: Recipe) -> None:
     plan = plan_study(tiny, jobs=3)
     text = "\n".join(plan_lines(plan))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regrow import files
-from regrow.errors import RunFailedError
+from regrow.errors import InputError, RunFailedError
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
@@ -66,19 +66,26 @@ def plan_study(recipe: Recipe, *, jobs: int | None = None, data_root: Path | Non
     from regrow.training.probe import choose_precision
 
     wanted_corruptions(recipe)
-    data.require(recipe.data.name, root=data_root)
     spec = data.spec(recipe.data.name)
     n_classes, side = len(spec.classes), spec.image_size
-    n_images = recipe.data.train_images or spec.splits["train"]
+    name, options = recipe.data.name, recipe.data.options
+    data.load(name, "test", root=data_root, options=options, n=recipe.data.test_images)  # refuses what cannot be had
+    n_images = len(data.load(name, "train", root=data_root, options=options, n=recipe.data.train_images))
     runs = expand(recipe, Precision())
+    for run in runs:
+        if run.settings.training.batch > n_images:
+            raise InputError(
+                f"training.batch is {run.settings.training.batch}, but there are {n_images} training images.",
+                "lower training.batch, or raise data.train_images.",
+            )
     details: dict[str, dict[str, Any]] = {}
     for run in runs:  # before the probe: impossible settings must be refused at once
         details[run.name] = describe(run.settings, n_images=n_images, n_classes=n_classes, image_size=side)
     with _one_thread_on_cpu():
         precision, probe = choose_precision(recipe.model, recipe.training, n_classes=n_classes, image_size=side)
     runs = expand(recipe, precision)
-    name = precision.dtype + (" channels_last" if precision.channels_last else "")
-    step_s, jobs = probe["step_s"][name], jobs or default_jobs()
+    chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
+    step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
     total = sum(detail["steps"] for detail in details.values()) * step_s
     return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs)
 
