@@ -49,7 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(_MODE)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -70,6 +70,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_MODE = 0o666 & ~_umask()  # once, when no other thread is there yet
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -147,12 +150,13 @@ def value_digest(value: object) -> str:
 
 
 @contextlib.contextmanager
-def owned(folder: Path, what: str) -> Iterator[None]:
+def owned(folder: Path, what: str, *, wait_s: float = 0.0) -> Iterator[None]:
     """Own a folder through a lock that dies with this process.
 
     Args:
         folder: the folder; made when absent.
         what: what the folder is, for the message (``"study"``, ``"run"``).
+        wait_s: how long to wait for an owner that may be about to end.
 
     Raises:
         BusyError: another living process owns it.
@@ -160,7 +164,7 @@ def owned(folder: Path, what: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
     except filelock.Timeout:
         raise BusyError(
             f"{what} {folder} is being worked on by another process.",

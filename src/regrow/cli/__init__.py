@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 
@@ -34,4 +35,8 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        print_error(f"{error.strerror or error}:{where}. Next: check the path, its permissions and the free space.")
+        return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2
     return code if isinstance(code, int) else 0

@@ -38,7 +38,7 @@ def execute(run: Path, data_root: Path | None = None, report: Report = silent) -
         BusyError: another process works on this run.
         RegrowError: what went wrong; the run's state says it too.
     """
-    with files.owned(run, "run"):
+    with files.owned(run, "run", wait_s=20):  # a worker of a killed engine ends within seconds
         set_state(run, "running")
         try:
             _stages(run, data_root, report)

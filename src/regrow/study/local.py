@@ -38,8 +38,14 @@ def default_jobs() -> int:
     import torch
 
     if torch.cuda.is_available():
-        return torch.cuda.device_count()
+        return _accelerators()
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _accelerators() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def execute_all(
@@ -59,19 +65,24 @@ def execute_all(
     waiting, failed = list(runs), []
     news: queue.Queue[Event] = queue.Queue()
     running: dict[str, subprocess.Popen[bytes]] = {}
+    slots: dict[str, int] = {}
+    stopping = threading.Event()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 run = waiting.pop(0)
                 on_event(Event(run.name, "started", {}))
-                running[run.name] = _start(run, data_root, news)
+                slots[run.name] = min(set(range(jobs)) - set(slots.values()))
+                running[run.name] = _start(run, data_root, news, stopping, slots[run.name])
             event = news.get()
             if event.kind in ("done", "failed"):
                 _close(running.pop(event.run))
+                del slots[event.run]
             if event.kind == "failed":
                 failed.append(event.run)
             on_event(event)
     finally:
+        stopping.set()
         for process in running.values():  # only after an interruption: a run goes on from its checkpoint next time
             process.kill()
             _close(process)
@@ -85,18 +96,37 @@ def _close(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _start(run: Path, data_root: Path | None, news: queue.Queue[Event]) -> subprocess.Popen[bytes]:
+def _start(
+    run: Path, data_root: Path | None, news: queue.Queue[Event], stopping: threading.Event, slot: int
+) -> subprocess.Popen[bytes]:
     # one thread each: N runs side by side share the cores, and bits depend on the number of threads
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    n_accelerators = _accelerators()
+    if n_accelerators > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(str(i) for i in range(n_accelerators))).split(",")
+        environment["CUDA_VISIBLE_DEVICES"] = visible[slot % n_accelerators]
     command = [sys.executable, "-m", "regrow.study.worker", str(run), *([str(data_root)] if data_root else [])]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )
-    threading.Thread(target=_follow, args=(run, process, news), daemon=True).start()
+    threading.Thread(target=_follow, args=(run, process, news, stopping), daemon=True).start()
     return process
 
 
-def _follow(run: Path, process: subprocess.Popen[bytes], news: queue.Queue[Event]) -> None:
+def _follow(run: Path, process: subprocess.Popen[bytes], news: queue.Queue[Event], stopping: threading.Event) -> None:
+    """Pass a worker's news on; whatever happens, its end is told."""
+    event = Event(run.name, "failed", {}, "its output could not be followed.")
+    try:
+        event = _until_end(run, process, news, stopping)
+    except OSError as error:
+        event = Event(run.name, "failed", {}, f"{error.strerror or error}: {error.filename or run}")
+    finally:
+        news.put(event)
+
+
+def _until_end(
+    run: Path, process: subprocess.Popen[bytes], news: queue.Queue[Event], stopping: threading.Event
+) -> Event:
     errors: list[bytes] = []
     assert process.stderr is not None
     assert process.stdout is not None
@@ -113,12 +143,11 @@ def _follow(run: Path, process: subprocess.Popen[bytes], news: queue.Queue[Event
     if log:
         (run / "log.txt").write_bytes(log)
     if code == 0:
-        news.put(Event(run.name, "done", {}))
-        return
-    reason = get_state(run)["reason"]
-    if not reason:
+        return Event(run.name, "done", {})
+    reason: str = get_state(run)["reason"]
+    if not reason and not stopping.is_set():
         last = log.decode(errors="replace").strip().splitlines()[-1:] or [""]
         how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         reason = f"{how}. {last[0]}".strip()
         set_state(run, "failed", reason)
-    news.put(Event(run.name, "failed", {}, reason))
+    return Event(run.name, "failed", {}, reason)

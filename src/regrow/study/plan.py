@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,11 @@ class PlannedRun:
     axes: Mapping[str, Any]
 
 
+#: What an axis may vary. Other keys belong to the study as a whole: its test images, its precision, its page.
+AXES = ("model.", "sparse.", "training.", "data.train_images")
+NO_AXES = ("training.precision", "training.channels_last", "training.checkpoint_seconds", "training.log_every")
+
+
 def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
     """All runs of a recipe, in the order in which they are started: by seed, then as the methods are listed.
 
@@ -47,7 +53,7 @@ def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
         for method in base.methods:
             for target in [0.0] if method.name == "dense" else base.sparsity:
                 label = method.label or method.name
-                suffix = "".join(f"-{key.rsplit('.', 1)[-1]}={value}" for key, value in axes.items())
+                suffix = "".join(f"-{key.rsplit('.', 1)[-1]}={_slug(value)}" for key, value in axes.items())
                 fixed = base.fixed_seeds.model_dump()
                 settings = RunSettings(
                     data=base.data,
@@ -64,10 +70,20 @@ def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
     return runs
 
 
+def _slug(value: object) -> str:
+    """A value as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", str(value))
+
+
 def with_axes(recipe: Recipe, axes: Mapping[str, Any]) -> Recipe:
     """The recipe with dotted keys replaced."""
     values = recipe.resolved()
     for key, value in axes.items():
+        if not key.startswith(AXES) or key in NO_AXES:
+            raise InputError(
+                f"axis {key!r} cannot vary within a study.",
+                "use a key of model, sparse or training, or data.train_images.",
+            )
         node: Any = values
         *parents, last = key.split(".")
         for part in parents:

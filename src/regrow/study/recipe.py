@@ -113,6 +113,14 @@ class Recipe(Settings):
             raise ValueError("seeds must be different and not negative")
         return values
 
+    @field_validator("axes")
+    @classmethod
+    def _axes(cls, values: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for key, choices in values.items():
+            if not choices or len({str(c) for c in choices}) < len(choices):
+                raise ValueError(f"axis {key} needs one or more different values")
+        return values
+
     @model_validator(mode="after")
     def _labels(self) -> Self:
         labels = [m.label or m.name for m in self.methods]
@@ -188,6 +196,8 @@ def read_text(recipe: str) -> tuple[str, str]:
             return path.read_text(), str(path)
         except UnicodeDecodeError:
             raise InputError(f"recipe {path} is not text.", "give a YAML file.") from None
+    if path.is_dir():
+        raise InputError(f"recipe {path} is a folder.", "give a YAML file, or a name of `regrow list recipes`.")
     if recipe.removesuffix(".yaml") in names():
         name = recipe.removesuffix(".yaml")
         return resources.files("regrow.recipes").joinpath(*f"{name}.yaml".split("/")).read_text(), name
@@ -205,6 +215,8 @@ def load(recipe: str) -> Recipe:
     text, where = read_text(recipe)
     try:
         values = yaml.load(text, _StrictLoader)  # noqa: S506 (a SafeLoader, made stricter)
+    except (ValueError, RecursionError) as error:  # dates that do not exist, brackets without end
+        raise InputError(f"recipe {where} is not readable as YAML ({error}).", "correct the YAML.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
