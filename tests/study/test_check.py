@@ -94,3 +94,24 @@ def test_folders_without_classes_are_refused(checked: checking.CheckedModel, tmp
     empty.mkdir()
     with pytest.raises(DataError, match="folder"):
         checking.read_folder(make(empty), checked)
+
+
+def test_folders_that_only_number_as_many_as_the_classes_are_no_classes(
+    checked: checking.CheckedModel, tmp_path: Path
+) -> None:
+    names = [f"kind{i:03}" for i in range(len(checked.spec.classes))]
+    for name in names:
+        (tmp_path / "p" / name).mkdir(parents=True)
+    with pytest.raises(DataError, match="'kind000' is no class"):
+        checking.read_folder(tmp_path / "p", checked)
+
+
+def test_files_that_cannot_be_scored_are_skipped_with_a_reason(checked: checking.CheckedModel, tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", ["0"])
+    Image.fromarray(np.full((40, 40), 40000, dtype=np.uint16)).save(folder / "0" / "deep.png")
+    content = bytearray((folder / "0" / "0.png").read_bytes())
+    content[content.index(b"IDAT") + 1] ^= 4
+    (folder / "0" / "flipped.png").write_bytes(content)
+    images, _, skipped = checking.read_folder(folder, checked)
+    assert len(images) == 2
+    assert sorted(line.split(":")[0] for line in skipped) == ["deep.png", "flipped.png"]

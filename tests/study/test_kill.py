@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,7 @@ def compare(recipe: Path, tmp_path: Path, kills: int, longest: float) -> None:
     assert done == kills
     assert weights(killed) == weights(whole)
     assert weights(whole)
-    assert set(records(killed)) == set(records(whole))
+    assert records(killed) == records(whole)
     assert not list(killed.rglob("*.tmp"))
 
 
@@ -76,6 +75,4 @@ def test_a_dozen_kills_of_the_demo(tmp_path: Path) -> None:
     values["training"] |= {"precision": "fp32", "channels_last": "yes", "checkpoint_seconds": 5.0}
     recipe = tmp_path / "cues.yaml"
     recipe.write_text(yaml.safe_dump(values))
-    start = time.monotonic()
     compare(recipe, tmp_path, kills=12, longest=40.0)
-    assert time.monotonic() > start

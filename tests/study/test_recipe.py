@@ -73,6 +73,9 @@ def test_packaged_recipes_keep_the_number_of_updates(name: str) -> None:
         (("methods: [dense, rigl]", "methods: [rigl, rigl]"), ["label"]),
         (("methods: [dense, rigl]", "methods: [{name: rigl, dorp_fraction: 0.2}]"), ["drop_fraction"]),
         (("schema: 1", "schema: [1"), ["line"]),
+        (("name: tiny", "name: tiny\ntitle: 2024-13-01"), ["YAML"]),
+        (("schema: 1", "x: " + "[" * 5000), ["YAML"]),
+        (("methods: [dense", "methods: [{name: dense, label: base}"), ["dense"]),
     ],
 )
 def test_wrong_recipes_are_refused_in_one_line_that_names_the_key(

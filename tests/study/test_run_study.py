@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from regrow import corruptions, data, files
-from regrow.errors import BusyError, InputError, RegrowError, RunFailedError
+from regrow.errors import BusyError, DataError, InputError, RegrowError, RunFailedError
 from regrow.evaluation.records import load_record
 from regrow.study import recipe as recipes
 from regrow.study.load import load_study
+from regrow.study.local import Event, execute_all
 from regrow.study.recipe import Recipe
 from regrow.study.run import plan_lines, plan_study, run_study
 from regrow.study.store import Store, get_state
@@ -197,3 +198,63 @@ def test_a_pinned_precision_is_not_probed_and_an_auto_one_needs_a_clear_gain(tin
     assert set(times) == {"fp32", "fp32 channels_last", "bf16", "bf16 channels_last"}
     chosen = probed.precision.dtype + (" channels_last" if probed.precision.channels_last else "")
     assert chosen == "fp32" or times["fp32"] / times[chosen] >= 1.15
+
+
+def test_a_damaged_record_or_lost_weights_are_made_again_by_the_same_call(tiny: Recipe, folder: Path, quiet) -> None:
+    run_study(tiny, folder, quiet, jobs=2)
+    before = snapshot(folder)
+    record = folder / "runs" / "dense-s0-seed0" / "records" / "cues.contrast.5.npz"
+    record.write_bytes(record.read_bytes()[:100])
+    view = load_study(folder)
+    assert ("contrast", 5) not in view.runs[0].scores  # the page goes without it, and does not fail
+    (folder / "runs" / "rigl-s0.5-seed0" / "model.safetensors").unlink()
+    run_study(tiny, folder, quiet, jobs=2)
+    after = snapshot(folder)
+    for name in before:
+        if name.endswith((".npz", ".safetensors")):
+            assert after[name][1] == before[name][1], name
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"evaluation.seed": [0, 1]}, "evaluation.seed"),
+        ({"data.options": [{}, {"low": 0.5}]}, "data.options"),
+        ({"training.precision": ["fp32", "bf16"]}, "training.precision"),
+        ({"training.lr": []}, "training.lr"),
+        ({"training.lr": [0.1, 0.1]}, "training.lr"),
+    ],
+)
+def test_axes_that_cannot_take_effect_are_refused(tiny: Recipe, axes: dict[str, list[object]], words: str) -> None:
+    def plan() -> None:
+        plan_study(recipes.parse({**tiny.resolved(), "axes": axes}, "wrong"))
+
+    with pytest.raises(InputError, match=words):
+        plan()
+
+
+def test_an_edited_or_cut_study_file_is_refused(tiny: Recipe, folder: Path) -> None:
+    plan = plan_study(tiny)
+    store = Store(folder)
+    store.create(tiny, plan.precision, plan.probe, {})
+    text = store.study_file.read_text()
+    store.study_file.write_text(text.replace("lr: 0.05", "lr: 0.5"))
+    with pytest.raises(DataError, match="edited"):
+        store.load()
+    for cut in (0, 40, len(text) // 2):
+        store.study_file.write_text(text[:cut])
+        with pytest.raises(DataError, match=r"damaged|edited"):
+            store.load()
+
+
+def test_a_tier_must_be_reached(tiny: Recipe) -> None:
+    with pytest.raises(InputError, match=r"T1 needs 30 epochs, this recipe trains for 3"):
+        plan_study(recipes.parse({**tiny.resolved(), "tier": "T1"}, "wrong"))
+
+
+def test_the_end_of_a_run_is_told_even_when_its_folder_is_gone(tmp_path: Path) -> None:
+    events: list[Event] = []
+    failed = execute_all([tmp_path / "runs" / "gone"], jobs=1, data_root=None, on_event=events.append)
+    assert failed == ["gone"]
+    assert events[-1].kind == "failed"
+    assert events[-1].reason

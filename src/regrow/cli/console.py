@@ -77,7 +77,7 @@ class StudyConsole:
         """Progress of a stage before the runs."""
         if not self.live:
             if done == 0:
-                self.say(f"{text}: {total} cells ...")
+                self.say(f"{text}: {total} ...")
             return
         if self.stage_task is None:
             self.stage_task = self.bars.add_task(text, total=total, facts="")

@@ -40,8 +40,15 @@ def corrupt(
         levels = parse_severities(severities)
         for name in names:
             registry.get(name)
-        images = data.load(source, split, root=data_root)
         with Progress(console=out, disable=not out.is_terminal) as bar:
+            fetching = bar.add_task(source, total=None)
+            images = data.load(
+                source,
+                split,
+                root=data_root,
+                progress=lambda done, total: bar.update(fetching, completed=done, total=total),
+            )
+            bar.remove_task(fetching)
             task = bar.add_task("corrupting", total=len(names) * len(levels))
             writer.write_cifar_style(
                 images.images,

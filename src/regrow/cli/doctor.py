@@ -46,13 +46,16 @@ def diagnose(data_root: Path | None) -> dict[str, Any]:
     environment = describe_environment()
     folder = Path.cwd()
     missing = []
-    for module, extra, what in (("timm", "models", "timm models"), ("torchvision", "models", "torchvision models")):
+    for module in ("timm", "torchvision"):
         if importlib.util.find_spec(module) is None:
-            missing.append(f"{what} ({module} is not installed). Next: pip install 'regrow[{extra}]'.")
+            how = "in a clone, pip install -e '.[models]' -c constraints.txt"
+            missing.append(f"networks of {module} (it is not installed). Next: {how}.")
         else:
             problem = _import_problem(module)
             if problem:
-                missing.append(f"{what} ({problem}). Next: install the {module} build that belongs to this torch.")
+                missing.append(
+                    f"networks of {module} ({problem}). Next: install the {module} build that belongs to this torch."
+                )
     sets = data.status(root=data_root)
     missing += [f"data set {row['name']}. Next: {row['note']}" for row in sets if not row["found"]]
     bf16 = "bf16 in hardware" if environment["bf16_hardware"] else "no bf16 in hardware"

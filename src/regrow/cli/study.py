@@ -28,7 +28,7 @@ def demo(out_dir: Out = None, jobs: Jobs = None) -> None:
 def study(
     recipe: Annotated[str, typer.Argument(help="Path of a YAML file, or a name of `regrow list recipes`.")],
     out_dir: Out = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; make no study.")] = False,
     jobs: Jobs = None,
     data_root: DataRoot = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the plan as JSON.")] = False,

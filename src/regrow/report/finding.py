@@ -114,7 +114,7 @@ def _sentence(d: Difference, name: str, tier: str) -> str:
     p = f"; Holm p {_equals(shown(d.p_holm, 'probability'))}" if d.p_holm is not None else ""
     figures = f"({interval}; {d.n} paired seeds{p}; tier {tier})"
     sure = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0) and (d.p_holm or 0.0) < 0.05
-    if d.n >= CLAIM_SEEDS and sure and d.mean is not None:
+    if d.n >= CLAIM_SEEDS and sure and d.mean is not None and tier != "T0":  # T0 judges nothing
         verb = "raises" if d.mean > 0 else "lowers"
         scope = " in this study" if tier.startswith("T0") else ""
         return f"{_label(d.arm)} {verb} {name} by {_size(d.mean)} over dense{scope} {figures}."

@@ -25,12 +25,11 @@ from regrow.report.blocks import (
 )
 from regrow.report.pictures import IMAGE_SIDE, image_picture
 from regrow.report.tables import flat
+from regrow.study import recipe as recipes
 from regrow.study.view import CLEAN, Cell, StudyView
 
 GROUP = "Record"
 MAX_EXAMPLES = 3
-#: Folders of packaged recipes: a recipe called ``quick-cifar10`` is asked for as ``quick/cifar10``.
-PACKAGED = ("quick", "small", "paper", "gpu")
 
 
 def strip(
@@ -161,9 +160,9 @@ def reproduce(view: StudyView, arms: Sequence[Arm]) -> Section:
     del arms
     out = shlex.quote(f"runs/{view.name}")
     root = "" if view.data.get("name") == "cues" else " --data-root DATA"
-    folder, dash, rest = view.name.partition("-")
-    packaged = f"{folder}/{rest}" if dash and folder in PACKAGED else f"{view.name}.yaml"
-    first = "regrow demo" if view.name == "demo" else f"regrow study {shlex.quote(packaged)} --out {out}{root}"
+    shipped = [n for n in recipes.names() if recipes.load(n).name == view.name]
+    recipe = shipped[0] if shipped else f"{view.name}.yaml"
+    first = "regrow demo" if view.name == "demo" else f"regrow study {shlex.quote(recipe)} --out {out}{root}"
     intro = (
         "The same recipe and seeds give the same masks, batches and corrupted images. A stopped study goes "
         "on by the same call."

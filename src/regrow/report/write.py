@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,10 @@ def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     """
     if out.exists() and any(out.iterdir()) and not force:
         raise InputError(f"{out} is not empty.", "choose another folder, or add --force.")
+    if out.exists() and any(out.iterdir()) and not (out / "study.yaml").exists():
+        raise InputError(f"{out} holds something else than published results.", "choose another folder.")
+    for part in ("runs", "tables"):  # of an earlier publication: never mix two studies
+        shutil.rmtree(out / part, ignore_errors=True)
     view = load_study(folder)
     store = Store(folder)
     files.write_text(out / "study.yaml", yaml.safe_dump(store.load(), sort_keys=False))

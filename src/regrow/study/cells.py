@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +47,23 @@ class CellSet:
         path = self.path(corruption, severity)
         if not path.exists():
             raise DataError(f"cell {path} is not there.", "run the study's command again: it is made anew.")
-        images: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        images: npt.NDArray[np.uint8] = _load(path, "r")
         return images
 
     def labels(self) -> npt.NDArray[np.int64]:
         """Labels of the images, int64 (n,)."""
-        labels: npt.NDArray[np.int64] = np.load(self.folder / "labels.npy", allow_pickle=False)
+        labels: npt.NDArray[np.int64] = _load(self.folder / "labels.npy")
         return labels
+
+
+def _load(path: Path, mode: Literal["r"] | None = None) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path} cannot be read ({type(error).__name__}).", "run the study's command again: it is made anew."
+        ) from None
+    return array
 
 
 def wanted_corruptions(recipe: Recipe) -> list[str]:

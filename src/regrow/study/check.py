@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,8 +144,8 @@ def read_folder(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], list[str]]:
     """Images of a folder with one sub-folder a class, resized (bilinear, shorter side), centre-cropped, RGB.
 
-    A sub-folder is a class by its name, or by its number where all names are numbers; where the folder has as many
-    sub-folders as the network has classes, the sorted names are the classes in order (as for ImageNet's wnids).
+    A sub-folder is a class by its name, or by its number where all names are numbers. A complete set of ImageNet's
+    wnids is the classes in order even where their list is not at hand.
 
     Args:
         folder: root of the classes' folders.
@@ -185,9 +186,9 @@ def _class_numbers(names: list[str], classes: tuple[str, ...]) -> list[int]:
     by_name = {name: number for number, name in enumerate(classes)}
     if all(name in by_name for name in names):
         return [by_name[name] for name in names]
-    if all(name.isdigit() and int(name) < len(classes) for name in names):
+    if all(re.fullmatch(r"[0-9]+", name) and int(name) < len(classes) for name in names):
         return [int(name) for name in names]
-    if len(names) == len(classes):
+    if len(names) == len(classes) and all(re.fullmatch(r"n[0-9]{8}", name) for name in names):
         return list(range(len(names)))
     strange = next(name for name in names if name not in by_name)
     raise DataError(
@@ -205,8 +206,12 @@ def _read_image(file: Path, size: int, resize: int) -> npt.NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as opened:
+                if opened.mode.startswith(("I", "F")):
+                    raise DataError(f"{file.name}: {opened.mode} pixels, more than 8 bits a channel, are not read")
                 picture = opened.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except DataError:
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{file.name}: {' '.join(str(error).split())[:120]}") from None
     shorter = min(picture.size)
     width, height = (max(size, round(side * resize / shorter)) for side in picture.size)

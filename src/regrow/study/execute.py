@@ -19,7 +19,7 @@ from regrow.evaluation.records import is_current, load_record, record_path, save
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.plan import describe
 from regrow.study.recipe import Recipe
-from regrow.study.store import Store, set_state
+from regrow.study.store import Store, get_state, set_state
 from regrow.training.checkpoint import Weights, load_weights
 from regrow.training.loop import Progress, Report, Trainer, make_fabric, silent
 from regrow.training.network import build_network
@@ -67,6 +67,22 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     predict = predictor(model, bf16=settings.precision.dtype == "bf16", device=device)
     evaluate(predict, settings, cells, run / "records", digest, recipe.evaluation.batch, device, report)
     analyse(predict, weights, settings, recipe, cells, run / "analysis", digest, device, report)
+
+
+def is_complete(run: Path, cells: CellSet) -> bool:
+    """Whether a run is done and all it left was made from the weights and the images that are there now."""
+    weights, marker = run / "model.safetensors", run / "analysis" / "made_from.json"
+    if get_state(run)["state"] != "done" or not all(p.exists() for p in (weights, marker, run / "result.json")):
+        return False
+    digest = files.file_digest(weights)
+    return files.read_json(marker) == _made_from(digest, cells) and all(
+        is_current(record_path(run / "records", cells.dataset, *cell), {"weights": digest, "cell": cell_digest})
+        for cell, cell_digest in cells.digests.items()
+    )
+
+
+def _made_from(weights_digest: str, cells: CellSet) -> dict[str, Any]:
+    return {"weights": weights_digest, "cells": cells.digests["clean", 0], "schema": 1}
 
 
 def train(settings: RunSettings, run: Path, data_root: Path | None, report: Report) -> None:
@@ -140,7 +156,7 @@ def analyse(
     report: Report,
 ) -> None:
     """The third stage: kernel maps, radius-accuracy curves and, on `cues`, the reliance on either cue."""
-    made_from = {"weights": weights_digest, "cells": cells.digests["clean", 0], "schema": 1}
+    made_from = _made_from(weights_digest, cells)
     marker = folder / "made_from.json"
     if marker.exists() and files.read_json(marker) == made_from:
         return
@@ -148,8 +164,8 @@ def analyse(
     kernels, sizes = _kernel_maps(weights)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **kernels)
-    files.write_bytes(folder / "kernels.npz", buffer.getvalue())
     files.write_json(folder / "kernel_sizes.json", sizes)
+    files.write_bytes(folder / "kernels.npz", buffer.getvalue())
     files.write_json(folder / "attenuation.json", _attenuation(predict, settings, recipe, cells, device))
     reliance = _reliance(predict, settings, cells, recipe.evaluation.batch, device)
     if reliance is not None:
@@ -199,11 +215,18 @@ def _reliance(
     return accuracy
 
 
-def run_accuracy(run: Path, dataset: str) -> dict[tuple[str, int], tuple[float, int]]:
-    """Accuracy and number of images of every record of a run."""
-    scores = {}
-    for path in sorted((run / "records").glob(f"{dataset}.*.npz")):
-        corruption, severity = path.name.removeprefix(f"{dataset}.").removesuffix(".npz").rsplit(".", 1)
-        record, _ = load_record(path)
-        scores[corruption, int(severity)] = (record.accuracy, len(record.correct))
+def run_accuracy(run: Path, cells: CellSet) -> dict[tuple[str, int], tuple[float, int]]:
+    """Accuracy and number of images of every cell whose record was made from these weights and these images.
+
+    A record that is damaged or was made from others counts as missing: the study's command makes it again.
+    """
+    weights, scores = run / "model.safetensors", {}
+    if not weights.exists():
+        return {}
+    digest = files.file_digest(weights)
+    for cell, cell_digest in cells.digests.items():
+        path = record_path(run / "records", cells.dataset, *cell)
+        if is_current(path, {"weights": digest, "cell": cell_digest}):
+            record, _ = load_record(path)
+            scores[cell] = (record.accuracy, len(record.correct))
     return scores

@@ -30,14 +30,14 @@ def load_study(folder: Path) -> StudyView:
     store = Store(folder)
     content, recipe = store.load(), store.recipe()
     spec = data.spec(recipe.data.name)
-    runs = [_run(store.run(planned.name), planned) for planned in store.planned()]
-    runs.sort(key=lambda run: run.method != "dense")
-    names = recipe.evaluation.corruptions or corruptions.names()
-    families = {name: corruptions.get(name).family for name in names}
     try:
         cells: CellSet | None = open_cells(store.cells, recipe.data.name)
     except DataError:
         cells = None
+    runs = [_run(store.run(planned.name), planned, cells) for planned in store.planned()]
+    runs.sort(key=lambda run: run.method != "dense")
+    names = recipe.evaluation.corruptions or corruptions.names()
+    families = {name: corruptions.get(name).family for name in names}
     return StudyView(
         folder=folder,
         name=recipe.name,
@@ -45,7 +45,7 @@ def load_study(folder: Path) -> StudyView:
         tier=recipe.tier,
         recipe=content["recipe"],
         precision={**content["precision"], "probe": content["probe"]},
-        environment=files.read_json(folder / "environment.json"),
+        environment=content.get("environment") or _json(folder / "environment.json") or {},
         data={
             "name": recipe.data.name,
             "image_size": spec.image_size,
@@ -87,11 +87,11 @@ def _notes(runs: list[RunView]) -> list[str]:
     return notes
 
 
-def _run(folder: Path, planned: PlannedRun) -> RunView:
+def _run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
     state = get_state(folder)
-    kernels, sizes = _kernels(folder / "analysis")
-    dataset = planned.settings.data.name
-    scores = run_accuracy(folder, dataset) if (folder / "records").exists() else {}
+    analyses = folder / "analysis" if (folder / "analysis" / "made_from.json").exists() else folder / "none"
+    kernels, sizes = _kernels(analyses)
+    scores = run_accuracy(folder, cells) if cells else {}
     return RunView(
         name=planned.name,
         method=planned.label,
@@ -107,10 +107,10 @@ def _run(folder: Path, planned: PlannedRun) -> RunView:
         metrics=files.read_lines(folder / "metrics.jsonl"),
         history=files.read_lines(folder / "history.jsonl"),
         scores={cell: CellScore(accuracy, n) for cell, (accuracy, n) in scores.items()},
-        attenuation=_json(folder / "analysis" / "attenuation.json"),
+        attenuation=_json(analyses / "attenuation.json"),
         kernels=kernels,
         kernel_sizes=sizes,
-        reliance=_json(folder / "analysis" / "reliance.json"),
+        reliance=_json(analyses / "reliance.json"),
     )
 
 

@@ -126,6 +126,10 @@ class Recipe(Settings):
         labels = [m.label or m.name for m in self.methods]
         if len(set(labels)) < len(labels):
             raise ValueError("two methods have the same name; give one a label")
+        if any(m.name == "dense" for m in self.methods) and "dense" not in labels:
+            raise ValueError("differences are to the arm called dense; leave one dense method without a label")
+        if any(m.name != "dense" and m.label == "dense" for m in self.methods):
+            raise ValueError("only dense training may be called dense")
         return self
 
     def resolved(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
-from regrow.training.settings import Precision
+from regrow.training.settings import Precision, RunSettings
 
 
 class Console(Protocol):
@@ -55,8 +55,26 @@ class Plan:
     jobs: int
 
 
-def plan_study(recipe: Recipe, *, jobs: int | None = None, data_root: Path | None = None) -> Plan:
-    """Plan a study: check that its data are there, time its arithmetic, describe every run. Writes nothing.
+#: Passes over the training images from which a recipe may call itself of a tier.
+TIER_EPOCHS = {"T1": 30.0, "T2": 60.0, "T3": 160.0}
+
+
+def plan_study(
+    recipe: Recipe,
+    *,
+    jobs: int | None = None,
+    data_root: Path | None = None,
+    download: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Plan a study: check that its data are there, time its arithmetic, describe every run. Makes no study folder.
+
+    Args:
+        recipe: what to do.
+        jobs: runs side by side; None = one an accelerator or processor core.
+        data_root: where data sets lie; None = the usual places.
+        download: fetch a data set that is nowhere.
+        progress: called with (bytes so far, bytes in all) of a download.
 
     Raises:
         InputError: names, values or data that cannot be used.
@@ -69,18 +87,24 @@ def plan_study(recipe: Recipe, *, jobs: int | None = None, data_root: Path | Non
     spec = data.spec(recipe.data.name)
     n_classes, side = len(spec.classes), spec.image_size
     name, options = recipe.data.name, recipe.data.options
-    data.load(name, "test", root=data_root, options=options, n=recipe.data.test_images)  # refuses what cannot be had
-    n_images = len(data.load(name, "train", root=data_root, options=options, n=recipe.data.train_images))
+    if download:
+        data.require(name, root=data_root, progress=progress)
     runs = expand(recipe, Precision())
-    for run in runs:
-        if run.settings.training.batch > n_images:
-            raise InputError(
-                f"training.batch is {run.settings.training.batch}, but there are {n_images} training images.",
-                "lower training.batch, or raise data.train_images.",
-            )
+    amounts = {
+        (split, n): len(data.load(name, split, root=data_root, options=options, n=n, download=False))
+        for split, n in [("test", recipe.data.test_images)] + [("train", r.settings.data.train_images) for r in runs]
+    }
     details: dict[str, dict[str, Any]] = {}
     for run in runs:  # before the probe: impossible settings must be refused at once
+        n_images = amounts["train", run.settings.data.train_images]
+        _require_possible(run.settings, n_images, side)
         details[run.name] = describe(run.settings, n_images=n_images, n_classes=n_classes, image_size=side)
+    epochs = min(detail["epochs"] for detail in details.values())
+    if epochs < TIER_EPOCHS.get(recipe.tier, 0):
+        raise InputError(
+            f"tier {recipe.tier} needs {TIER_EPOCHS[recipe.tier]:g} epochs, this recipe trains for {epochs:.3g}.",
+            "set tier: T0 or T0c, or train longer.",
+        )
     with _one_thread_on_cpu():
         precision, probe = choose_precision(recipe.model, recipe.training, n_classes=n_classes, image_size=side)
     runs = expand(recipe, precision)
@@ -88,6 +112,19 @@ def plan_study(recipe: Recipe, *, jobs: int | None = None, data_root: Path | Non
     step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
     total = sum(detail["steps"] for detail in details.values()) * step_s
     return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs)
+
+
+def _require_possible(settings: RunSettings, n_images: int, side: int) -> None:
+    training = settings.training
+    if training.batch > n_images:
+        raise InputError(
+            f"training.batch is {training.batch}, but there are {n_images} training images.",
+            "lower training.batch, or raise data.train_images.",
+        )
+    if training.augment.crop >= side:
+        raise InputError(
+            f"training.augment.crop is {training.augment.crop}, but images have {side} pixels.", "give a smaller crop."
+        )
 
 
 @contextlib.contextmanager
@@ -128,6 +165,7 @@ def run_study(
     """
     from regrow.study.cells import make_cells
     from regrow.study.environment import describe_environment
+    from regrow.study.execute import is_complete
 
     store, plan = Store(folder), None
     if store.exists():
@@ -135,7 +173,13 @@ def run_study(
     else:  # before the folder is touched: what cannot be run leaves no trace
         store.require_free()
         console.say("Planning: checking data, timing fp32 and bf16 ...")
-        plan = plan_study(recipe, jobs=jobs, data_root=data_root)
+        plan = plan_study(
+            recipe,
+            jobs=jobs,
+            data_root=data_root,
+            download=True,
+            progress=lambda done, total: console.stage("Download, bytes", done, total),
+        )
         jobs = plan.jobs
     with files.owned(folder, "study"):
         if store.exists():
@@ -147,8 +191,10 @@ def run_study(
                 console.say(line)
         files.sweep(folder)
         planned = store.prepare()
-        make_cells(recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total))
-        left = [store.run(run.name) for run in planned if get_state(store.run(run.name))["state"] != "done"]
+        cells = make_cells(
+            recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
+        )
+        left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells)]
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
         failed = execute_all(left, jobs=jobs or default_jobs(), data_root=data_root, on_event=console.event)

@@ -121,10 +121,18 @@ class Store:
         try:
             content = yaml.safe_load(self.study_file.read_text())
             schema = content["schema"]
-        except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+            whole = content["recipe_digest"] == files.value_digest(content["recipe"])
+            Precision.model_validate(content["precision"])
+            content["probe"], content["runs"]
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{self.study_file} is damaged ({type(error).__name__}).", "choose another --out and start again."
             ) from None
+        if not whole:
+            raise DataError(
+                f"{self.study_file} was edited: its recipe is not the one that made the runs.",
+                "undo the edit, or run the changed recipe with another --out.",
+            )
         if schema != SCHEMA:
             raise DataError(f"{self.study_file} has schema {schema}, this regrow reads {SCHEMA}.", "upgrade regrow.")
         loaded: dict[str, Any] = content
@@ -178,5 +186,7 @@ def get_state(run: Path) -> dict[str, Any]:
     path = run / "state.json"
     if not path.exists():
         return {"state": "planned", "reason": "", "attempts": 0}
-    state: dict[str, Any] = files.read_json(path)
-    return state
+    state = files.read_json(path)
+    if not isinstance(state, dict) or state.get("state") not in STATES or not isinstance(state.get("attempts"), int):
+        raise DataError(f"{path} is damaged.", f"remove it and run the study's command again: rm {path}")
+    return {"state": state["state"], "reason": str(state.get("reason", "")), "attempts": state["attempts"]}
