@@ -22,13 +22,15 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import filelock
-import numpy as np
-import numpy.typing as npt
 
 from regrow.errors import BusyError, DataError
+
+if TYPE_CHECKING:  # the command line must answer before numpy is loaded
+    import numpy as np
+    import numpy.typing as npt
 
 
 @contextlib.contextmanager
@@ -204,6 +206,8 @@ class _Dtype:
         self.order = order
 
     def numpy(self) -> np.dtype[Any]:
+        import numpy as np
+
         return np.dtype(self.order + self.code)
 
 
@@ -214,6 +218,8 @@ class _Array:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, content = state
+        import numpy as np
+
         self.value = np.frombuffer(content, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
 
 

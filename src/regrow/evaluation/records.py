@@ -71,7 +71,7 @@ def load_record(path: Path) -> tuple[Record, dict[str, Any]]:
         DataError: the file is absent, cut short or of another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             n = int(stored["n"])
             record = Record(
                 prediction=stored["prediction"],
