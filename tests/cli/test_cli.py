@@ -213,3 +213,24 @@ def test_check_refuses_folders_that_are_no_classes(
     assert code == 2
     assert "'zebra'" in err
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_corrupt_says_that_a_file_is_the_official_one(
+    data_root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    code, out, _ = call(
+        capsys,
+        "corrupt",
+        name,
+        "--out",
+        tmp_path / "set",
+        "--corruptions",
+        "pixelate",
+        "--data-root",
+        data_root,
+        "--json",
+    )
+    assert code == 0
+    assert {row["name"]: row["status"] for row in json.loads(out)} == {"pixelate": "official", "labels": "official"}

@@ -56,7 +56,7 @@ def corrupt(
                 out_dir,
                 names,
                 levels,
-                source=f"{source}/{split}",
+                source=source if split == "test" else f"{source}/{split}",  # only test sets were published
                 seed=seed,
                 force=force,
                 progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
