@@ -69,7 +69,10 @@ def rows() -> list[dict[str, str]]:
 
 def finding() -> str:
     path = STUDY / "finding.txt"
-    return path.read_text().strip() if path.exists() else ""
+    if not path.exists():
+        return ""
+    tier, *lead = path.read_text().strip().splitlines()
+    return f"Measured ({tier}): {' '.join(lead)}"
 
 
 def severity_chart() -> str:

@@ -65,7 +65,7 @@ def corrupt(
     if as_json:
         print_json([row._asdict() for row in rows])
     else:
-        print_table(str(out_dir), rows[0]._fields, [["" if v is None else v for v in row] for row in rows])
+        print_table(str(out_dir), ["name", "md5", "status"], [[row.name, row.md5, row.status] for row in rows])
 
 
 def parse_severities(text: str) -> list[int]:
