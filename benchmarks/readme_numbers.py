@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "results" / "quick-cifar10"
+EXTRAS = ("gaussian_blur", "saturate")
 BENCH = ROOT / "benchmarks" / "results"
 
 
@@ -59,14 +59,6 @@ def demo() -> str:
     )
 
 
-def rows() -> list[dict[str, str]]:
-    path = STUDY / "tables" / "summary.csv"
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
 def finding() -> str:
     path = STUDY / "finding.txt"
     if not path.exists():
@@ -76,35 +68,30 @@ def finding() -> str:
 
 
 def severity_chart() -> str:
-    """The README's picture: mean accuracy over the eight common types at each severity, mean and range over seeds."""
+    """The README's picture: mean accuracy over the eight common types at each severity; thin lines are seeds."""
     import altair as alt
     import vl_convert
 
-    points: dict[tuple[str, int], list[float]] = {}
+    order = ["clean", "1", "2", "3", "4", "5"]
+    colours = {"dense": "#5b5b66", "static": "#1f77c4", "set": "#d1600f", "rigl": "#0f8a5f"}
+    seeds: list[dict[str, Any]] = []
     for file in sorted((STUDY / "runs").glob("*.json")):
         run = load(file)
         method = run["settings"]["method"]["label"] or run["settings"]["method"]["name"]
-        for severity in range(1, 6):
-            names = [c.rsplit(".", 1)[0] for c in run["cells"] if c.endswith(f".{severity}")]
-            common = [n for n in names if n not in ("gaussian_blur", "saturate")]
-            values = [run["cells"][f"{n}.{severity}"]["accuracy"] for n in common]
-            points.setdefault((method, severity), []).append(sum(values) / len(values))
-        points.setdefault((method, 0), []).append(run["cells"]["clean.0"]["accuracy"])
-    values = [
-        {"method": m, "severity": s, "accuracy": 100 * sum(v) / len(v), "low": 100 * min(v), "high": 100 * max(v)}
-        for (m, s), v in sorted(points.items())
-    ]
-    base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("severity:O", title="severity (0 = clean images)", axis=alt.Axis(labelAngle=0)),
-        color=alt.Color("method:N", title=None, scale=alt.Scale(range=["#444444", "#0072B2", "#D55E00", "#009E73"])),
+        for severity in order:
+            cells = [c for c in run["cells"] if c.endswith(f".{severity}") and c.rsplit(".", 1)[0] not in EXTRAS]
+            cells = ["clean.0"] if severity == "clean" else cells
+            accuracy = sum(run["cells"][c]["accuracy"] for c in cells) / len(cells)
+            seeds.append({"method": method, "run": file.stem, "severity": severity, "accuracy": 100 * accuracy})
+    base = alt.Chart(alt.Data(values=seeds)).encode(
+        x=alt.X("severity:N", title="severity", sort=order, axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("mean(accuracy):Q", title="accuracy, % (mean of 8 types)", scale=alt.Scale(zero=False)),
+        color=alt.Color(
+            "method:N", title=None, sort=list(colours), scale=alt.Scale(domain=[*colours], range=[*colours.values()])
+        ),
     )
-    line = base.mark_line(point=True).encode(
-        y=alt.Y(
-            "accuracy:Q", title="accuracy, % (mean of 8 types; bars: range over seeds)", scale=alt.Scale(zero=False)
-        )
-    )
-    bars = base.mark_rule(opacity=0.6).encode(y="low:Q", y2="high:Q", xOffset="method:N")
-    return str(vl_convert.vegalite_to_svg((bars + line).properties(width=520, height=260).to_dict()))
+    chart = base.mark_line(opacity=0.3, strokeWidth=1).encode(detail="run:N") + base.mark_line(point=True)
+    return str(vl_convert.vegalite_to_svg(chart.properties(width=520, height=260).to_dict()))
 
 
 def filled(text: str) -> str:
@@ -125,7 +112,7 @@ def main() -> int:
             return 1
         return 0
     readme.write_text(text)
-    if rows():
+    if (STUDY / "runs").exists():
         (ROOT / "docs" / "severity.svg").write_text(severity_chart())
     return 0
 
