@@ -19,7 +19,7 @@ def corrupt(
     split: Annotated[str, typer.Option(help="Which images.")] = "test",
     corruptions: Annotated[str, typer.Option(help="Names, by commas; default: all.")] = "",
     severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
-    mode: Annotated[str, typer.Option(help="exact (the published arithmetic) or fast.")] = "exact",
+    mode: Annotated[str, typer.Option(help="exact: the published arithmetic. fast is not there yet.")] = "exact",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,
     data_root: DataRoot = None,
     verify: Annotated[
