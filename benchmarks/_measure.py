@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,29 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def save(name: str, question: str, content: Mapping[str, Any]) -> None:
-    """Write the result and print it."""
+def show(lines: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns; a last cell that stands alone does not widen its column."""
+    widths = [0] * max(map(len, lines))
+    for line in lines:
+        for i, cell in enumerate(line[:-1]):
+            widths[i] = max(widths[i], len(cell))
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip())
+    print()
+
+
+def save(name: str, question: str, content: Mapping[str, Any], out: Path | None = None) -> None:
+    """Write the result and print it; to ``out`` (then without printing it) instead of benchmarks/results."""
     result = {
         "question": question,
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "environment": describe_environment(),
         **content,
     }
+    if out is not None:
+        files.write_json(out, result)
+        print(f"written: {out}")
+        return
     files.write_json(RESULTS / f"{name}.json", result)
     print(json.dumps(content, indent=1))
     print(f"written: benchmarks/results/{name}.json")

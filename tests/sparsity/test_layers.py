@@ -131,7 +131,7 @@ def test_attach_refuses_and_changes_nothing(bad: str) -> None:
     elif bad == "steps":
         steps, message = 0, "total_steps must be a whole number >= 1, got 0"
     elif bad == "seed":
-        seed, message = -1, "seeds must be >= 0"
+        seed, message = -1, "seeds must be whole numbers >= 0"
     elif bad == "nothing":
         model_given, message = nn.Sequential(nn.ReLU()), "no layer to make sparse"
     else:

@@ -193,7 +193,8 @@ def test_a_pinned_precision_is_not_probed_and_an_auto_one_needs_a_clear_gain(tin
     plan = plan_study(tiny)
     assert (plan.precision.dtype, plan.precision.channels_last) == ("fp32", False)
     free = {**tiny.resolved()["training"], "precision": "auto", "channels_last": "auto"}
-    probed = plan_study(recipes.parse({**tiny.resolved(), "training": free}, "free"))
+    wide = {"name": "resnet8", "width": 8}  # fewer channels are not timed in channels-last order everywhere
+    probed = plan_study(recipes.parse({**tiny.resolved(), "training": free, "model": wide}, "free"))
     times = probed.probe["step_s"]
     assert set(times) == {"fp32", "fp32 channels_last", "bf16", "bf16 channels_last"}
     chosen = probed.precision.dtype + (" channels_last" if probed.precision.channels_last else "")

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from regrow import data, files, models, seeds
 from regrow.data.batches import Batches
 from regrow.data.spec import ImageSet
-from regrow.errors import DataError, RegrowError
+from regrow.errors import DataError, InputError, RegrowError
 from regrow.training.checkpoint import load_checkpoint, load_weights
 from regrow.training.loop import Progress, Trainer
 from regrow.training.settings import MethodSettings, RunSettings
@@ -46,11 +46,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_dense_equals_a_plain_pytorch_loop_bit_for_bit(images: ImageSet, tmp_path: Path, channels_last: bool) -> None:
-    run = settings(precision={"dtype": "fp32", "channels_last": channels_last})
+    model_settings = {"name": "resnet8", "width": 8}  # fewer channels crash torch on some processors
+    run = settings(precision={"dtype": "fp32", "channels_last": channels_last}, model=model_settings)
     Trainer(run, images, tmp_path).train()
 
     torch.manual_seed(seeds.torch_seed(1, "init"))
-    model = models.build("resnet8", 10, image_size=32, width=4)
+    model = models.build("resnet8", 10, image_size=32, width=8)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -91,6 +92,30 @@ def test_a_run_cut_at_any_step_ends_with_the_bits_of_the_uncut_run(
     assert whole.read_bytes() == resumed.read_bytes()
     rows = files.read_lines(tmp_path / "cut" / "history.jsonl")
     assert rows == files.read_lines(tmp_path / "whole" / "history.jsonl")
+
+
+def test_networks_that_crash_torch_in_channels_last_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from regrow.training import network, probe
+
+    narrow, wide = ({"name": "resnet8", "width": width} for width in (4, 8))
+    precision = {"dtype": "fp32", "channels_last": True}
+
+    def build(model: dict[str, Any]) -> None:
+        run = settings(model=model, precision=precision)
+        network.build_network(run.model, 10, 32, seed=0, precision=run.precision)
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    build(wide)
+    with pytest.raises(InputError, match=r"corrupts memory .*channels_last: no"):
+        build(narrow)
+    free = {**settings().training.model_dump(), "precision": "fp32", "channels_last": "auto"}
+    run = settings(model=narrow, training=free)
+    chosen, told = probe.choose_precision(run.model, run.training, n_classes=10, image_size=32, rounds=1)
+    assert not chosen.channels_last
+    assert list(told["step_s"]) == ["fp32"]
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    build(narrow)
 
 
 def test_each_seed_moves_its_own_stream_alone(images: ImageSet, tmp_path: Path) -> None:

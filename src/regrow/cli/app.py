@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from regrow import __version__
-from regrow.cli import check, corrupt, data, doctor, listing, study
+from regrow.cli import check, corrupt, data, doctor, export, listing, study
 
 app = typer.Typer(
     name="regrow",
@@ -39,6 +39,9 @@ app.command("report", epilog="Example:  regrow report runs/demo --publish result
 app.command("check", epilog="Example:  regrow check --model runs/demo/runs/set-s0.5-seed0 --images photos")(check.check)
 app.command("corrupt", epilog="Example:  regrow corrupt cifar10 --out CIFAR-10-C --corruptions brightness,contrast")(
     corrupt.corrupt
+)
+app.command("export", epilog="Example:  regrow export runs/demo/runs/set-s0.5-seed0 --out exported --format all")(
+    export.export
 )
 app.command("list", epilog="Example:  regrow list corruptions")(listing.list_names)
 app.command("doctor", epilog="Example:  regrow doctor --json")(doctor.doctor)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
+from regrow.sparsity.masks import pack
 from regrow.sparsity.update import Rewired
+
+Bits = npt.NDArray[np.uint8]
+_SET_BITS = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 
 class Row(TypedDict):
-    """One layer at one update.
+    """One layer at one update; all but the rates are counts of weights.
 
-    ``dropped`` counts the weights that were dropped, ``returned`` those of them that grew back at once, ``fresh`` those
-    that were inactive before and grew; ``dropped == returned + fresh``. ``itop_rate`` is the share of the layer's
-    weights that were active at any time so far (arXiv:2102.02887), this update included.
+    ``dropped`` weights went, ``pruned`` of them because the density falls; ``returned`` ones were dropped and grew back
+    at once with their value, ``fresh`` ones grew and start from nothing. At a density that stays, ``dropped`` is
+    ``returned + fresh``. ``itop_rate`` is the share of the layer's weights that were active at any time so far
+    (arXiv:2102.02887), this update included. ``survival`` is the share of what was fresh at the layer's update before
+    that is still active (None without any), and ``distance`` the share of the active weights that were not in the
+    initial mask.
     """
 
     step: int
@@ -24,22 +32,59 @@ class Row(TypedDict):
     dropped: int
     returned: int
     fresh: int
+    pruned: int
     drop_fraction: float
     itop_rate: float
+    survival: float | None
+    distance: float
 
 
-def row(step: int, update: int, layer: str, change: Rewired, drop_fraction: float, ever: Tensor) -> Row:
-    """The row of one layer; ``ever`` is its history of active weights, bool (N,)."""
-    dropped = int(change.dropped.count_nonzero())
-    returned = int((change.dropped & change.grown).count_nonzero())
-    return {
-        "step": step,
-        "update": update,
-        "layer": layer,
-        "n_active": int(change.mask.count_nonzero()),
-        "dropped": dropped,
-        "returned": returned,
-        "fresh": dropped - returned,
-        "drop_fraction": drop_fraction,
-        "itop_rate": int(ever.count_nonzero()) / ever.numel(),
-    }
+class Track:
+    """Packed bits of what a layer's history needs: the initial mask, all that was ever active, what grew last.
+
+    Args:
+        mask: the initial mask as packed bits, row-major.
+        size: number of weights.
+    """
+
+    def __init__(self, mask: Bits, size: int) -> None:
+        self.size = size
+        self.first, self.ever = mask, mask.copy()
+        self.fresh = np.zeros_like(mask)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that are held."""
+        return self.first.nbytes + self.ever.nbytes + self.fresh.nbytes
+
+    @property
+    def n_ever(self) -> int:
+        """Weights that were active at any time."""
+        return count(self.ever)
+
+    def row(self, step: int, update: int, layer: str, change: Rewired, drop_fraction: float) -> Row:
+        """Take an update into account, and tell it."""
+        mask, returned = pack(change.mask), change.returned
+        before, n_active = count(self.fresh), int(change.mask.count_nonzero())
+        survival = count(self.fresh & mask) / before if before else None
+        self.ever |= mask
+        self.fresh = pack(change.grown & ~returned)
+        return {
+            "step": step,
+            "update": update,
+            "layer": layer,
+            "n_active": n_active,
+            "dropped": int(change.dropped.count_nonzero()),
+            "returned": int(returned.count_nonzero()),
+            "fresh": count(self.fresh),
+            "pruned": 0 if change.pruned is None else int(change.pruned.count_nonzero()),
+            "drop_fraction": drop_fraction,
+            "itop_rate": self.n_ever / self.size,
+            "survival": survival,
+            "distance": 1 - count(self.first & mask) / n_active if n_active else 0.0,
+        }
+
+
+def count(bits: Bits) -> int:
+    """How many bits are set."""
+    return int(_SET_BITS[bits].sum(dtype=np.int64))

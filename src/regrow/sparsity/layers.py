@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from regrow.errors import InputError
+from regrow.sparsity.masks import INTEGERS
 
 OWNERS: tuple[type[nn.Module], ...] = (
     nn.Linear,
@@ -22,13 +23,6 @@ OWNERS: tuple[type[nn.Module], ...] = (
     nn.ConvTranspose3d,
 )
 ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
-#: The integer type of a floating type's size: a mask of 0 and -1 is applied by a bitwise "and" on the bits.
-INTEGERS = {
-    torch.float32: torch.int32,
-    torch.float64: torch.int64,
-    torch.float16: torch.int16,
-    torch.bfloat16: torch.int16,
-}
 #: Prefixes that wrappers (DistributedDataParallel, compile, Fabric) put before a model's own names.
 WRAPPERS = ("module.", "_orig_mod.", "_forward_module.")
 
@@ -84,8 +78,17 @@ def choose(model: nn.Module, layers: Choice | None = None, keep_dense: Iterable[
             continue
         if all(parameter is not other.parameter for other in found):
             found.append(Chosen(name, parameter, owner, attribute))
-    chosen = _included(found, layers)
-    dense = set(_matching(chosen, keep_dense, "keep_dense"))
+    weights = ((name, getattr(owner, attribute)) for name, owner, attribute in _candidates(model))
+    frozen = [name for name, weight in weights if weight is not None and not weight.requires_grad]
+    try:
+        chosen = _included(found, layers)
+        dense = set(_matching(chosen, keep_dense, "keep_dense"))
+    except InputError as error:
+        if frozen:
+            raise InputError(
+                error.message, f"{error.next_step} Frozen, so left out: {', '.join(frozen[:6])}."
+            ) from None
+        raise
     for one in chosen:
         _refuse_unfit(one)
     return [Chosen(c.name, c.parameter, c.owner, c.attribute, c.name in dense) for c in chosen]

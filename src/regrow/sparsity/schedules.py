@@ -68,6 +68,90 @@ class Cosine:
 
 
 @dataclass(frozen=True)
+class Linear:
+    """A straight line from ``start`` to ``end``.
+
+    Example:
+        >>> Linear(0.3)(0.5)
+        0.15
+    """
+
+    start: float = 0.3
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _share("drop fraction", self.start)
+        _share("drop fraction", self.end)
+
+    def __call__(self, progress: float) -> float:
+        """See `Schedule`."""
+        return self.start + (self.end - self.start) * min(progress, 1.0)
+
+
+@dataclass(frozen=True)
+class Power:
+    """``start * (1 - progress) ** power`` (the exponential schedule of RigL's code, arXiv:1911.11134, appendix).
+
+    Example:
+        >>> Power(0.4, 2.0)(0.5)
+        0.1
+    """
+
+    start: float = 0.3
+    power: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _share("drop fraction", self.start)
+        if not self.power > 0:
+            raise InputError(f"the power of a schedule must be > 0, got {self.power}.")
+
+    def __call__(self, progress: float) -> float:
+        """See `Schedule`."""
+        return float(self.start * (1.0 - min(progress, 1.0)) ** self.power)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Constant pieces: the value of the last stage that has begun (MEST's mutation ratios, arXiv:2110.14032).
+
+    Attributes:
+        stages: pairs of (progress from which it holds, value), the first from 0.
+
+    Example:
+        >>> [Stages(((0, 0.02), (0.75, 0.01)))(p) for p in (0.0, 0.74, 0.75)]
+        [0.02, 0.02, 0.01]
+    """
+
+    stages: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        starts = [start for start, _ in self.stages]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+            raise InputError(f"stages must begin at progress 0 and rise, got {starts}.")
+        for _, value in self.stages:
+            _share("drop fraction", value)
+
+    def __call__(self, progress: float) -> float:
+        """See `Schedule`."""
+        return next(value for start, value in reversed(self.stages) if start <= progress or start == 0)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number that goes in a straight line from ``start`` to ``end``: no share, so without bounds (a temperature)."""
+
+    start: float
+    end: float
+
+    def __call__(self, progress: float) -> float:
+        """See `Schedule`."""
+        return self.start + (self.end - self.start) * min(progress, 1.0)
+
+
+@dataclass(frozen=True)
 class Window:
     """The steps at which updates are due: multiples of ``interval`` in ``[start, stop)``.
 
@@ -92,6 +176,14 @@ class Window:
     def progress(self, t: int) -> float:
         """Share of the time until the updates stop, in [0, 1]."""
         return float(min(Fraction(1), t / self.stop)) if self.stop else 1.0
+
+    def last(self, until: float = 1.0) -> int:
+        """The last step with an update in the first ``until`` of the time until the updates stop; 0 without one."""
+        if self.interval == 0:
+            return 0
+        steps = self.steps()
+        limit = self.stop * Fraction(str(until))
+        return max((t for t in steps if t <= limit), default=0)
 
     def steps(self) -> list[int]:
         """The completed steps that an update follows."""

@@ -1,8 +1,8 @@
-"""`attach`: hooks on parameters and optimiser that keep a model sparse while any loop trains it.
+"""The handle that `attach` returns: hooks on parameters and optimiser keep a model sparse while any loop trains it.
 
 Per sparse weight, two hooks: one masks the gradient after every accumulation (so before clipping and unscaling, in
 every closure evaluation and micro-batch), one keeps the dense gradient, only on steps that an update follows. One hook
-on the optimiser counts steps and updates the masks. Layers that keep all their weights get no hook.
+on the optimiser counts steps and updates the masks. Layers that always keep all their weights get no hook.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,99 +19,23 @@ from torch.optim import Optimizer
 from regrow import seeds
 from regrow.errors import InputError, RegrowError
 from regrow.files import value_digest
-from regrow.sparsity import history
-from regrow.sparsity.layers import INTEGERS, Choice, Chosen
-from regrow.sparsity.methods._method import Method
-from regrow.sparsity.optimisers import keeps_zeros, skipped, state_tensors, unwrapped
-from regrow.sparsity.planning import Plan, make_plan, table
-from regrow.sparsity.update import Layer, Rewired, rewire
+from regrow.sparsity import guard, history, ranks
+from regrow.sparsity.layers import Chosen, plain_name
+from regrow.sparsity.masks import pack, unpack, zero_where
+from regrow.sparsity.optimisers import forget_directions, keeps_zeros, skipped, state_tensors
+from regrow.sparsity.planning import Plan, row, table
+from regrow.sparsity.tracked import Follower, Tracked
+from regrow.sparsity.update import Layer, Rewired, Rule
 
-VERIFY_EVERY = 100
 _ATTACHED: weakref.WeakValueDictionary[int, Sparsifier] = weakref.WeakValueDictionary()
-
-
-class _Sparse:
-    """A layer with inactive weights: its mask, and what the hooks need of it."""
-
-    def __init__(self, chosen: Chosen, n_active: int, mask: Tensor) -> None:
-        self.name = chosen.name
-        self.parameter = chosen.parameter
-        self.owner = chosen.owner
-        self.attribute = chosen.attribute
-        self.shape = chosen.shape
-        self.n_active = n_active
-        self.ever = mask.clone()
-        self.keeping = False
-        self.gradient: Tensor | None = None
-        self.set_mask(mask)
-
-    def set_mask(self, mask: Tensor) -> None:
-        """Take a flat bool mask, and derive the bits: 0 or -1, laid out in memory as the weight is."""
-        self.mask = mask
-        self.bits = self.like_weight(mask).neg_()
-
-    def like_weight(self, flags: Tensor) -> Tensor:
-        """Flat flags as integers 0 and 1 of the weight's size, shape, device and memory format."""
-        weight = self.parameter.detach()
-        out = torch.empty_like(weight, dtype=INTEGERS[weight.dtype])
-        return out.copy_(flags.view(self.shape))
-
-    def flat(self, values: Tensor) -> Tensor:
-        """Values of the weight's shape in row-major order, on the mask's device."""
-        return values.detach().flatten()
-
-    def follow(self) -> None:
-        """Go where the weight went: device, type or memory format may have changed since the mask was made."""
-        weight = self.parameter
-        same = self.bits.device == weight.device and self.bits.stride() == weight.stride()
-        if not same or self.bits.dtype != INTEGERS[weight.dtype]:
-            self.ever = self.ever.to(weight.device)
-            self.set_mask(self.mask.to(weight.device))
-
-    def mask_gradient(self, parameter: Tensor) -> None:
-        """Hook after accumulation: zero the gradient at inactive weights, whatever it was there."""
-        gradient = parameter.grad
-        if gradient is not None:
-            if gradient.device != self.bits.device:
-                self.follow()
-            gradient.view(INTEGERS[gradient.dtype]).bitwise_and_(self.bits)
-
-    def keep_gradient(self, gradient: Tensor) -> None:
-        """Hook before accumulation: add the dense gradient to the buffer; a new accumulation begins a new sum."""
-        if not self.keeping:
-            return
-        so_far = self.parameter.grad
-        dtype = torch.float64 if gradient.dtype is torch.float64 else torch.float32
-        if self.gradient is None or so_far is None or not bool(so_far.any()):
-            self.gradient = gradient.detach().to(dtype, copy=True)
-        else:
-            self.gradient.add_(gradient.detach())
-
-    def mask_weight(self) -> None:
-        """Zero the inactive weights."""
-        weight = self.parameter.detach()
-        weight.view(INTEGERS[weight.dtype]).bitwise_and_(self.bits)
-
-    def verify(self) -> None:
-        """Raise unless the parameter is still the model's and its inactive weights are exactly zero."""
-        if getattr(self.owner, self.attribute, None) is not self.parameter:
-            raise RegrowError(
-                f"{self.name} was replaced by another parameter after attach.", "attach after the model is complete."
-            )
-        self.follow()
-        weight = self.parameter.detach()
-        if bool((weight.view(self.bits.dtype) & ~self.bits).any()) and bool(weight[self.bits == 0].any()):
-            raise RegrowError(
-                f"{self.name} has non-zero inactive weights: something other than the optimiser changed them.",
-                "change weights before attach, or multiply by sparsifier.masks afterwards.",
-            )
+_VERSION = 2
 
 
 class Sparsifier:
     """The handle that `attach` returns. The loop needs nothing of it; it tells, saves, restores and ends.
 
     Attributes:
-        method: the method.
+        method: the method, fitted to the model.
         total_steps: optimiser steps of the whole run.
         step_count: completed optimiser steps that changed weights.
         update_count: updates so far.
@@ -120,8 +43,19 @@ class Sparsifier:
     """
 
     def __init__(
-        self, optimizer: Optimizer, method: Method, plan: Plan, total_steps: int, mask_seed: int, growth_seed: int
+        self,
+        optimizer: Optimizer,
+        plan: Plan,
+        masks: Mapping[str, Tensor],
+        *,
+        total_steps: int,
+        mask_seed: int,
+        growth_seed: int,
+        verify_every: int = 100,
+        low_memory: bool = True,
+        group: ranks.Group | None = None,
     ) -> None:
+        method = plan.method
         self.method = method
         self.total_steps = total_steps
         self.step_count = 0
@@ -130,10 +64,12 @@ class Sparsifier:
         self._optimizer = optimizer
         self._plan = plan
         self._growth_seed = growth_seed
+        self._verify_every = verify_every
+        self._group = group
         self._postponed = False
-        self._mask_after_step = not keeps_zeros(optimizer)
+        self._reference = method.state == "reference"
+        self._mask_after_step = self._reference or not keeps_zeros(optimizer)
         self._handles: list[Any] = []
-        self._sparse: dict[str, _Sparse] = {}
         self._config = {
             **method.describe(),
             "total_steps": total_steps,
@@ -142,54 +78,79 @@ class Sparsifier:
             "growth_seed": growth_seed,
             "layers": [[c.name, *c.shape, n] for c, n in zip(plan.layers, plan.n_active, strict=True)],
         }
-        for chosen, n_active in zip(plan.layers, plan.n_active, strict=True):
-            if n_active < chosen.size:
-                mask = self._initial_mask(chosen, n_active, mask_seed)
-                self._sparse[chosen.name] = _Sparse(chosen, n_active, mask)
-
-    def _initial_mask(self, chosen: Chosen, n_active: int, seed: int) -> Tensor:
-        weight = chosen.parameter.detach().flatten()
-        everything = torch.ones_like(weight, dtype=torch.bool)
-        key = seeds.name_key(chosen.name)
-        layer = Layer(chosen.name, weight, everything, None, chosen.shape, key=key, update=0, seed=seed)
-        return self.method.initial(layer, n_active)
+        self._sparse: dict[str, Tracked] = {
+            chosen.name: Tracked(
+                chosen, masks[chosen.name], low_memory=low_memory, window=method.window, decay=method.decay
+            )
+            for chosen in plan.layers
+            if chosen.name in masks
+        }
+        self._followers: list[Follower] = []
+        self._followers_engaged = False
+        self._dense_weights = sum(c.size for c in plan.layers if c.name not in self._sparse)
 
     # ---- hooks
 
-    def _start(self) -> None:
-        """Zero the inactive weights and register the hooks."""
+    def start(self, followers: Iterable[tuple[str, nn.Parameter]] = ()) -> None:
+        """Zero the inactive weights and register the hooks; `attach` does it."""
+        guard.welcome(self._optimizer)
         if not self._sparse and self.update_interval == 0:
             return
         dirty = False
         for layer in self._sparse.values():
             _ATTACHED[id(layer.parameter)] = self
             layer.mask_weight()
-            flags = layer.like_weight(~layer.mask)
+            inactive = ~layer.mask.flags()
             state = state_tensors(self._optimizer, layer.parameter)
-            dirty |= any(bool((tensor[flags != 0] != fresh).any()) for tensor, fresh in state)
-            self._reset_state(layer, flags)
-            hook = layer.parameter.register_post_accumulate_grad_hook(layer.mask_gradient)  # type: ignore[no-untyped-call]
-            self._handles.append(hook)
+            if self.step_count == 0 and not self._reference:
+                dirty |= any(bool((tensor.flatten()[inactive] != fresh).any()) for tensor, fresh in state)
+                self._reset_state(layer.parameter, inactive)
+            if not self._reference:
+                self._hook(layer.parameter.register_post_accumulate_grad_hook(layer.mask_gradient))  # type: ignore[no-untyped-call]
             if self.method.needs_gradient and self.update_interval:
-                self._handles.append(layer.parameter.register_hook(layer.keep_gradient))  # type: ignore[no-untyped-call]
+                self._hook(layer.parameter.register_hook(layer.keep_gradient))  # type: ignore[no-untyped-call]
+        for name, parameter in followers:
+            follower = Follower(self._sparse[name], parameter)
+            self._followers.append(follower)
+            self._hook(parameter.register_post_accumulate_grad_hook(follower.mask_gradient))  # type: ignore[no-untyped-call]
+        if self._followers_engaged:
+            self._engage_followers()
+        if self.step_count == 0:
+            forget_directions(self._optimizer)
         if dirty:
             warnings.warn(
                 "attached to an optimiser that has already made steps: the state of inactive weights was reset.",
                 stacklevel=3,
             )
-        self._handles.append(self._optimizer.register_step_post_hook(self._after_step))
+        guard.watch(self._optimizer, [id(layer.parameter) for layer in self._sparse.values()])
+        # a compiled step must not trace it: masks change shape and meaning at every update
+        hook = torch.compiler.disable(self._after_step)  # type: ignore[no-untyped-call]
+        self._hook(self._optimizer.register_step_post_hook(hook))
         self._prepare_next()
 
+    def _hook(self, handle: Any) -> None:
+        self._handles.append(handle)
+
     def _prepare_next(self) -> None:
-        """Keep dense gradients during the coming step if, and only if, an update follows it."""
-        due = self._due(self.step_count + 1)
+        """Keep dense gradients during the coming step if, and only if, an update looks at them."""
+        step = self.step_count + 1
+        last = self._plan.window.last()
+        keeping = self.method.decay is not None and step <= last
+        keeping = keeping or self._postponed or any(self._due(step + i) for i in range(self.method.window))
         for layer in self._sparse.values():
-            layer.keeping = due
+            layer.keeping = keeping
             layer.gradient = None
+            if not keeping:
+                layer.memory = None
 
     def _due(self, step: int) -> bool:
         window = self._plan.window
-        return window.due(step) or (self._postponed and window.open(step))
+        unsettled = self._postponed and (window.open(step) or self._must_settle(step))
+        return window.due(step) or unsettled
+
+    def _must_settle(self, step: int) -> bool:
+        """Whether the final number of weights is still to come although updates are over."""
+        return bool(self._sparse) and not self.is_final and step > 0
 
     @torch.no_grad()
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
@@ -197,81 +158,181 @@ class Sparsifier:
         if skipped(optimizer):
             return
         self.step_count += 1
+        for layer in self._sparse.values():
+            layer.present()
+            layer.end_step()
         if self._mask_after_step:
             for layer in self._sparse.values():
                 layer.mask_weight()
+            for follower in self._followers:
+                follower.mask_weight()
         due = self._due(self.step_count)
-        if due or self.step_count % VERIFY_EVERY == 0:
+        if due or self._verification_due():
             for layer in self._sparse.values():
                 layer.verify()
         if due:
             self._update()
         self._prepare_next()
 
+    def _verification_due(self) -> bool:
+        """On an accelerator only updates verify, since a look at the weights waits for them."""
+        if not self._verify_every or self.step_count % self._verify_every:
+            return False
+        return all(layer.mask.device.type == "cpu" for layer in self._sparse.values())
+
     # ---- updates
 
     def _update(self) -> None:
-        """Drop and grow in every layer; nothing changes unless all layers can."""
-        gradients = {name: self._shared(layer.gradient) for name, layer in self._sparse.items()}
-        finite = (bool(g.isfinite().all()) for g in gradients.values() if g is not None)
+        """Change the masks of all layers; nothing changes unless all can."""
+        layers = list(self._sparse.values())
+        gradients = self._gradients(layers)
+        finite = (bool(g.isfinite().all()) for g in gradients if g is not None)
         self._postponed = not all(finite)
         if self._postponed:
+            for layer in layers:
+                layer.memory = layer.memory if layer.decay is not None else None
             return
         number = self.update_count + 1
         drop_fraction = self.method.drop_fraction(self._plan.window.progress(self.step_count))
-        changes = {
-            name: self._rewired(layer, gradients[name], number, drop_fraction) for name, layer in self._sparse.items()
-        }
-        for name, change in changes.items():
-            layer = self._sparse[name]
-            self._apply(layer, change)
-            self.history.append(history.row(self.step_count, number, name, change, drop_fraction, layer.ever))
+        views = [
+            self._view(layer, gradient, number, drop_fraction)
+            for layer, gradient in zip(layers, gradients, strict=True)
+        ]
+        rule = self._rule()
+        changes = self.method.step(views, rule)
+        self._check_counts(changes, rule, drop_fraction)
+        for layer, change in zip(layers, changes, strict=True):
+            self._apply(layer, change, number)
+            told = layer.track.row(self.step_count, number, layer.name, change, drop_fraction)
+            self.history.append(told)
+            self._freeze_if_settled(layer, told)
+        forget_directions(self._optimizer)
         self.update_count = number
+        for layer in layers:
+            layer.memory = layer.memory if layer.decay is not None else None
+        ranks.check_equal(self._group, self._flags(), layers[0].parameter.device) if layers else None
+        if self.step_count >= self._plan.window.last():
+            self._engage_followers()
 
-    @staticmethod
-    def _shared(gradient: Tensor | None) -> Tensor | None:
-        """The gradient that all ranks agree on. The one place where ranks will average it (mean, float32)."""
-        return gradient
+    def _gradients(self, layers: list[Tracked]) -> list[Tensor | None]:
+        """What growth looks at, the same on all ranks."""
+        if not self.method.needs_gradient:
+            return [None] * len(layers)
+        found = [layer.growth_gradient for layer in layers]
+        if self._group is not None and self.method.decay is not None:
+            found = [None if g is None else g.clone() for g in found]
+        return ranks.mean(self._group, found, [layer.parameter for layer in layers])
 
-    def _rewired(self, layer: _Sparse, gradient: Tensor | None, number: int, drop_fraction: float) -> Rewired:
-        if self.method.needs_gradient and gradient is None:
-            drop_fraction = 0.0  # the layer took no part in this step's loss: it sits this update out
-        view = Layer(
+    def _view(self, layer: Tracked, gradient: Tensor | None, number: int, drop_fraction: float) -> Layer:
+        mask = layer.mask.flags()
+        step_grad = None
+        if self.method.needs_step_gradient and layer.parameter.grad is not None:
+            step_grad = layer.parameter.grad.detach().flatten()
+            step_grad = step_grad * mask if self._reference else step_grad
+        return Layer(
             name=layer.name,
-            weight=layer.flat(layer.parameter),
-            mask=layer.mask,
-            grad=None if gradient is None else layer.flat(gradient),
+            weight=layer.parameter.detach().flatten(),
+            mask=mask,
+            grad=None if gradient is None else gradient.detach().flatten(),
             shape=layer.shape,
             drop_fraction=drop_fraction,
             key=seeds.name_key(layer.name),
             update=number,
             seed=self._growth_seed,
+            progress=self._progress(),
+            step_grad=step_grad,
+            ever=unpack(layer.track.ever, mask.numel()).to(mask.device) if self.method.needs_history else None,
+            # a layer that took no part in the loss cannot grow by its gradient
+            frozen=layer.frozen or (self.method.needs_gradient and gradient is None),
+            last=layer.name == self._plan.layers[-1].name,
         )
-        change = rewire(view, self.method.drop, self.method.grow, regrow_dropped=self.method.regrow_dropped)
-        if int(change.mask.count_nonzero()) != layer.n_active:
-            raise RegrowError(f"an update of {layer.name} would miss its {layer.n_active} active weights.")
-        return change
 
-    def _apply(self, layer: _Sparse, change: Rewired) -> None:
+    def _progress(self) -> float:
+        last = self._plan.window.last()
+        return min(1.0, self.step_count / last) if last else 1.0
+
+    def _rule(self) -> Rule:
+        planned = dict(zip((c.name for c in self._plan.layers), self._plan.planned(self.step_count), strict=True))
+        own = [planned[name] for name in self._sparse]
+        return Rule(
+            drop=self.method.drop,
+            grow=self.method.grow,
+            regrow_dropped=self.method.regrow_dropped,
+            planned=own,
+            total=sum(planned.values()) - self._dense_weights,
+            progress=self._progress(),
+            falling=self._plan.falling,
+        )
+
+    def _check_counts(self, changes: list[Rewired], rule: Rule, drop_fraction: float) -> None:
+        """Raise, before anything is changed, if an update would miss the number of weights that is due."""
+        after = [int(change.mask.count_nonzero()) for change in changes]
+        method = self.method
+        sizes = [change.mask.numel() for change in changes]
+        if getattr(method.step, "loses_by_rounding", False):
+            due = [n if 0 < n <= planned else planned for n, planned in zip(after, rule.planned, strict=True)]
+            found = after
+        elif method.step.global_counts and self._counts_moved():
+            due, found = [rule.total], [sum(after)]
+        else:
+            due = method.step.held(rule.planned, sizes, drop_fraction if rule.progress < 1 else 0.0)
+            found = after
+        if due != found:
+            raise RegrowError(f"an update at step {self.step_count} would leave {found} active weights of {due}.")
+
+    def _counts_moved(self) -> bool:
+        """Whether layers compete: while the density falls, and where the first mask was a ranking of all layers."""
+        return self._plan.falling or hasattr(self.method.initial, "for_all")
+
+    def _apply(self, layer: Tracked, change: Rewired, number: int) -> None:
         """Set mask, weights and optimiser state; weights that were neither dropped nor grown stay to the bit."""
-        changed = change.mask ^ layer.mask
+        before = layer.mask.flags()
+        changed = change.mask ^ before
+        if change.pruned is not None:
+            changed |= change.pruned & change.grown
         if self.method.returned == "reset":
-            changed |= change.dropped & change.grown
-        flags = layer.like_weight(changed)
+            changed |= change.returned
         layer.set_mask(change.mask)
-        layer.ever |= change.mask
         weight = layer.parameter.detach()
-        weight.view(flags.dtype).bitwise_and_(flags - 1)
-        self._reset_state(layer, flags)
-        layer.mask_gradient(layer.parameter)  # a loop may not clear it before the next step
+        zero_where(weight, changed)
+        if self.method.grow_init != "zeros":
+            self._initialise(layer, changed & change.mask, number)
+        if not self._reference:
+            self._reset_state(layer.parameter, changed)
+            layer.mask_gradient(layer.parameter)  # a loop may not clear it before the next step
 
-    def _reset_state(self, layer: _Sparse, flags: Tensor) -> None:
-        """Give the flagged weights (integers 1) fresh optimiser state."""
-        for tensor, fresh in state_tensors(self._optimizer, layer.parameter):
-            if fresh == 0.0 and tensor.dtype in INTEGERS:
-                tensor.view(INTEGERS[tensor.dtype]).bitwise_and_(flags - 1)
+    def _initialise(self, layer: Tracked, fresh: Tensor, number: int) -> None:
+        """Give fresh weights normal values of variance 2 / (mean active fan-in)."""
+        n = int(fresh.count_nonzero())
+        words = seeds.raw(self._growth_seed, "init", seeds.name_key(layer.name), number, n=n)
+        normal = torch.special.ndtri(torch.from_numpy(seeds.uniform(words)))
+        values = normal * (2 * layer.shape[0] / max(1, layer.n_active)) ** 0.5
+        weight = layer.parameter.detach()
+        flat = weight.flatten()
+        flat[fresh] = values.to(flat)
+        weight.copy_(flat.view(layer.shape))
+
+    def _reset_state(self, parameter: nn.Parameter, flags: Tensor) -> None:
+        """Give the flagged weights fresh optimiser state."""
+        for tensor, fresh in state_tensors(self._optimizer, parameter):
+            if fresh == 0.0 and tensor.is_floating_point():
+                zero_where(tensor, flags)
             else:
-                tensor.masked_fill_(flags != 0, fresh)
+                tensor.masked_fill_(flags.view(tensor.shape), fresh)
+
+    def _freeze_if_settled(self, layer: Tracked, told: history.Row) -> None:
+        limit = getattr(self.method.step, "early_stop", None)
+        grown = told["returned"] + told["fresh"]
+        if limit is not None and grown and told["returned"] / grown > limit:
+            layer.frozen = True
+
+    def _engage_followers(self) -> None:
+        self._followers_engaged = True
+        for follower in self._followers:
+            self._reset_state(follower.parameter, follower.engage())
+
+    def _flags(self) -> dict[str, Tensor]:
+        return {name: layer.mask.flags() for name, layer in self._sparse.items()}
 
     # ---- what it tells
 
@@ -279,22 +340,33 @@ class Sparsifier:
     def masks(self) -> dict[str, Tensor]:
         """Parameter name to bool mask of the weight's shape, True where active; copies."""
         return {
-            chosen.name: self._sparse[chosen.name].mask.view(chosen.shape).clone()
+            chosen.name: self._sparse[chosen.name].mask.flags().view(chosen.shape).clone()
             if chosen.name in self._sparse
             else torch.ones(chosen.shape, dtype=torch.bool, device=chosen.parameter.device)
             for chosen in self._plan.layers
         }
 
+    def _active(self, chosen: Chosen) -> int:
+        layer = self._sparse.get(chosen.name)
+        return chosen.size if layer is None else layer.n_active
+
     @property
     def densities(self) -> dict[str, float]:
-        """Parameter name to share of active weights."""
-        return {c.name: n / c.size for c, n in zip(self._plan.layers, self._plan.n_active, strict=True)}
+        """Parameter name to share of active weights, now."""
+        return {c.name: self._active(c) / c.size for c in self._plan.layers}
 
     @property
     def density(self) -> float:
-        """Share of active weights over all chosen layers."""
+        """Share of active weights over all chosen layers, now."""
         total = sum(c.size for c in self._plan.layers)
-        return sum(self._plan.n_active) / total if total else 1.0
+        return sum(self._active(c) for c in self._plan.layers) / total if total else 1.0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the number of active weights is the method's final one."""
+        total = sum(self._plan.n_final) - self._dense_weights
+        active = sum(layer.n_active for layer in self._sparse.values())
+        return active <= total if getattr(self.method.step, "loses_by_rounding", False) else active == total
 
     @property
     def itop_rate(self) -> float:
@@ -312,48 +384,97 @@ class Sparsifier:
         """Optimiser steps from update to update; 0 when there are none."""
         return self._plan.window.interval
 
+    @property
+    def masks_after_step(self) -> bool:
+        """Whether weights are masked after every step too, since the optimiser may move zeros."""
+        return self._mask_after_step
+
     def _ever_active(self, chosen: Chosen) -> int:
         layer = self._sparse.get(chosen.name)
-        return chosen.size if layer is None else int(layer.ever.count_nonzero())
+        return chosen.size if layer is None else layer.track.n_ever
+
+    @torch.no_grad()
+    def mask(self, model: nn.Module) -> None:
+        """Zero the inactive weights of a copy of the model (EMA, SWA), in place, by the masks of now.
+
+        Args:
+            model: has parameters of the same names, with or without the prefixes of wrappers.
+
+        Raises:
+            InputError: a sparse parameter is missing, or of another shape.
+        """
+        found = {plain_name(name): parameter for name, parameter in model.named_parameters()}
+        for name, layer in self._sparse.items():
+            if name not in found or tuple(found[name].shape) != layer.shape:
+                raise InputError(f"the model has no parameter {name} of shape {list(layer.shape)}.", "give it a copy.")
+            layer.mask.apply(found[name].detach())
+
+    def memory(self) -> dict[str, int]:
+        """Bytes held between steps: ``mask``, ``history`` (on the host), ``gradient``."""
+        layers = self._sparse.values()
+        kept = [t for layer in layers for t in (layer.gradient, layer.memory) if t is not None]
+        return {
+            "mask": sum(layer.mask.n_bytes for layer in layers),
+            "history": sum(layer.track.n_bytes for layer in layers),
+            "gradient": sum(t.numel() * t.element_size() for t in kept),
+        }
 
     def report(self) -> list[dict[str, Any]]:
-        """A row per layer: name, shape, n_weights, n_active, density, kept_dense, ever_active (a count)."""
-        rows = self._plan.rows()
-        return [{**row, "ever_active": self._ever_active(c)} for row, c in zip(rows, self._plan.layers, strict=True)]
+        """A row per layer, now: name, shape, n_weights, n_active, density, kept_dense, ever_active (a count)."""
+        return [
+            {
+                **row(c, self._active(c), kept_dense=c.name not in self._sparse),
+                "ever_active": self._ever_active(c),
+            }
+            for c in self._plan.layers
+        ]
 
     def summary(self) -> str:
         """A text table of the layers, with totals, the layers kept dense, the updates and the ITOP rate so far."""
         rows = self.report()
-        weights, active = (sum(row[key] for row in rows) for key in ("n_weights", "n_active"))
-        dense = sum(row["kept_dense"] for row in rows)
+        weights, active = (sum(one[key] for one in rows) for key in ("n_weights", "n_active"))
+        dense = sum(one["kept_dense"] for one in rows)
         updates = f"updates: {self.update_count} of {self.planned_updates}"
         if self.update_interval:
             updates += f", every {self.update_interval} steps; step {self.step_count} of {self.total_steps}"
-        return "\n".join(
-            [
-                table(rows),
-                f"{self.method.name}: {active} of {weights} weights active, density {self.density:.4f}; "
-                f"{dense} of {len(rows)} layers dense",
-                f"{updates}; ITOP rate so far {self.itop_rate:.4f}",
-            ]
-        )
+        lines = [
+            table(rows),
+            f"{self.method.name}: {active} of {weights} weights active, density {self.density:.4f}; "
+            f"{dense} of {len(rows)} layers dense",
+            f"{updates}; ITOP rate so far {self.itop_rate:.4f}",
+        ]
+        if self._plan.falling:
+            final = sum(self._plan.n_final)
+            lines.append(f"density falls to {final / weights:.4f} ({final} weights) by step {self._plan.settled}")
+        if self._reference:
+            lines.append('state="reference": gradients of inactive weights reach the optimiser, its state is not reset')
+        elif self._mask_after_step and self._sparse:
+            lines.append(f"{type(self._optimizer).__name__} may move zeros: weights are masked after every step")
+        return "\n".join(lines)
 
     # ---- saving, ending
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs, as plain containers and uint8 tensors (loads with ``weights_only=True``).
+        """All that a resumed run needs, as plain containers and tensors (loads with ``weights_only=True``).
 
         Save it between steps, not between the micro-batches of one.
         """
+        layers = self._sparse.items()
         return {
-            "version": 1,
+            "version": _VERSION,
             "config": value_digest(self._config),
+            "parameters": [[c.name, *c.shape] for c in self._plan.layers],
             "step": self.step_count,
             "update": self.update_count,
             "postponed": self._postponed,
-            "masks": {name: _pack(layer.mask) for name, layer in self._sparse.items()},
-            "ever": {name: _pack(layer.ever) for name, layer in self._sparse.items()},
-            "history": [dict(row) for row in self.history],
+            "masks": {name: torch.from_numpy(pack(layer.mask.flags())) for name, layer in layers},
+            "first": {name: torch.from_numpy(layer.track.first.copy()) for name, layer in layers},
+            "ever": {name: torch.from_numpy(layer.track.ever.copy()) for name, layer in layers},
+            "fresh": {name: torch.from_numpy(layer.track.fresh.copy()) for name, layer in layers},
+            "frozen": [name for name, layer in layers if layer.frozen],
+            "gradients": {name: layer.memory.clone() for name, layer in layers if layer.memory is not None},
+            "followers": self._followers_engaged,
+            "history": [dict(told) for told in self.history],
         }
 
     @torch.no_grad()
@@ -363,110 +484,110 @@ class Sparsifier:
         Raises:
             InputError: the state is of another method, model, seed or run length; nothing was changed.
         """
-        if state.get("version") != 1 or state.get("config") != value_digest(self._config):
+        self._refuse_foreign(state)
+        for name, layer in self._sparse.items():
+            device, size = layer.parameter.device, layer.mask.size
+            layer.set_mask(unpack(state["masks"][name].cpu().numpy(), size).to(device))
+            for part in ("first", "ever", "fresh"):
+                setattr(layer.track, part, state[part][name].cpu().numpy().copy())
+            layer.frozen = name in state["frozen"]
+            layer.mask_weight()
+        self.step_count, self.update_count = int(state["step"]), int(state["update"])
+        self._postponed = bool(state["postponed"])
+        self.history = [dict(told) for told in state["history"]]  # type: ignore[misc]
+        self._prepare_next()
+        for name, memory in state["gradients"].items():
+            self._sparse[name].memory = memory.to(self._sparse[name].parameter.device, copy=True)
+        self._followers_engaged = bool(state["followers"])
+        if self._followers_engaged:
+            self._engage_followers()
+
+    def _refuse_foreign(self, state: Mapping[str, Any]) -> None:
+        if state.get("version") != _VERSION:
+            raise InputError(
+                f"this state has version {state.get('version')!r}, this regrow reads version {_VERSION}.",
+                "go on with the version of regrow that saved it.",
+            )
+        theirs = {str(name): list(shape) for name, *shape in state["parameters"]}
+        for chosen in self._plan.layers:
+            if theirs.get(chosen.name) != list(chosen.shape):
+                other = theirs.get(chosen.name)
+                raise InputError(
+                    f"this state is of another model: {chosen.name} has shape {list(chosen.shape)} here and "
+                    f"{other if other is not None else 'no place'} there.",
+                    "attach to the model that saved it.",
+                )
+        if extra := [name for name in theirs if name not in {c.name for c in self._plan.layers}]:
+            raise InputError(
+                f"this state is of another model: {extra[0]} is not among the sparse layers here.",
+                "attach to the model that saved it.",
+            )
+        if state["config"] != value_digest(self._config):
             raise InputError(
                 "this state belongs to another run: method, parts, layers, seeds or total_steps differ.",
                 "attach with the arguments of the run that saved it.",
             )
-        for name, layer in self._sparse.items():
-            device, size = layer.parameter.device, layer.mask.numel()
-            layer.ever = _unpack(state["ever"][name], size).to(device)
-            layer.set_mask(_unpack(state["masks"][name], size).to(device))
-            layer.mask_weight()
-        self.step_count, self.update_count = int(state["step"]), int(state["update"])
-        self._postponed = bool(state["postponed"])
-        self.history = [dict(row) for row in state["history"]]  # type: ignore[misc]
-        self._prepare_next()
 
     @torch.no_grad()
-    def finish(self) -> None:
-        """Check that counts and zeros are exact; call it once training is over (or do not)."""
+    def finish(self, *, prune_to_final: bool = False) -> None:
+        """Check that counts and zeros are exact; call it once training is over (or do not).
+
+        Args:
+            prune_to_final: where a run ended before the density came down, prune the lowest-scored weights now.
+
+        Raises:
+            RegrowError: an inactive weight is not zero, or no step was ever seen.
+        """
         for layer in self._sparse.values():
+            layer.present()
             layer.verify()
-            if int(layer.mask.count_nonzero()) != layer.n_active:
-                raise RegrowError(f"{layer.name} does not have its {layer.n_active} active weights.")
+        if self._handles and self.step_count == 0:
+            warnings.warn(
+                "the optimiser that regrow is attached to made no step: something else trained this model, or nothing.",
+                stacklevel=2,
+            )
+        if self.is_final:
+            return
+        active, final = sum(self._active(c) for c in self._plan.layers), sum(self._plan.n_final)
+        if not prune_to_final:
+            warnings.warn(
+                f"the run ended at step {self.step_count} of {self.total_steps} with {active} active weights; the "
+                f"method ends at {final}. finish(prune_to_final=True) prunes the rest.",
+                stacklevel=2,
+            )
+            return
+        self._prune_to_final()
+
+    def _prune_to_final(self) -> None:
+        layers = list(self._sparse.values())
+        views = [self._view(layer, None, self.update_count + 1, 0.0) for layer in layers]
+        planned = dict(zip((c.name for c in self._plan.layers), self._plan.n_final, strict=True))
+        rule = Rule(
+            drop=self.method.drop,
+            grow=self.method.grow,
+            regrow_dropped=self.method.regrow_dropped,
+            planned=[planned[name] for name in self._sparse],
+            total=sum(self._plan.n_final) - self._dense_weights,
+            progress=1.0,
+            falling=True,
+        )
+        for layer, change in zip(layers, self.method.step(views, rule), strict=True):
+            self._apply(layer, change, self.update_count + 1)
 
     def detach(self) -> None:
         """Remove all hooks; the weights stay as they are, inactive ones zero."""
+        if not self._handles:
+            return
         for handle in self._handles:
             handle.remove()
         self._handles = []
         for layer in self._sparse.values():
-            layer.gradient = None
+            layer.gradient = layer.memory = None
             if _ATTACHED.get(id(layer.parameter)) is self:
                 del _ATTACHED[id(layer.parameter)]
+        guard.release(self._optimizer, [id(layer.parameter) for layer in self._sparse.values()])
 
 
-def _pack(mask: Tensor) -> Tensor:
-    return torch.from_numpy(np.packbits(mask.cpu().numpy(), bitorder="little"))
-
-
-def _unpack(packed: Tensor, size: int) -> Tensor:
-    return torch.from_numpy(np.unpackbits(packed.cpu().numpy(), count=size, bitorder="little").astype(bool))
-
-
-def attach(
-    model: nn.Module,
-    optimizer: Optimizer,
-    method: Method,
-    *,
-    total_steps: int,
-    seed: int = 0,
-    mask_seed: int | None = None,
-    growth_seed: int | None = None,
-    layers: Choice | None = None,
-    keep_dense: Iterable[str] = (),
-    steps_per_epoch: int | None = None,
-) -> Sparsifier:
-    """Make a model sparse and keep it so while the loop at hand trains it; the loop needs no change.
-
-    Draws the initial masks, zeroes the inactive weights and registers hooks. `Dense` registers none.
-
-    Args:
-        model: the model, on any device, in any memory format.
-        optimizer: the optimiser that trains it.
-        method: what to do, e.g. ``RigL(0.5)``.
-        total_steps: optimiser steps of the whole run (timings and schedules follow it).
-        seed: seed of all randomness here; torch's and numpy's own generators are not touched.
-        mask_seed: seed of the initial masks; ``seed`` by default.
-        growth_seed: seed of random growth; ``seed`` by default.
-        layers: which weights; None for all Linear, Conv and attention weights, or patterns over their names (those that
-            begin with ``!`` leave out), or a function ``(parameter name, owner) -> bool``.
-        keep_dense: patterns of layers that keep all weights but count in the density.
-        steps_per_epoch: needed by timings in epochs.
-
-    Returns:
-        The `Sparsifier`.
-
-    Raises:
-        InputError: an argument that cannot be used; nothing was changed then.
-    """
-    made = make_plan(model, method, total_steps, layers, keep_dense, steps_per_epoch)
-    inner = unwrapped(optimizer)
-    seed_of_masks, seed_of_growth = (seed if s is None else s for s in (mask_seed, growth_seed))
-    for value in (seed_of_masks, seed_of_growth):
-        if value < 0:
-            raise InputError(f"seeds must be >= 0, got {value}.")
-    sparse = [c for c, n in zip(made.layers, made.n_active, strict=True) if n < c.size]
-    _refuse(sparse, inner, updates=made.window.interval > 0)
-    sparsifier = Sparsifier(inner, method, made, total_steps, seed_of_masks, seed_of_growth)
-    with torch.no_grad():
-        sparsifier._start()
-    return sparsifier
-
-
-def _refuse(sparse: list[Chosen], optimizer: Optimizer, *, updates: bool) -> None:
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    for chosen in sparse:
-        if id(chosen.parameter) not in held:
-            raise InputError(
-                f"the optimiser does not hold {chosen.name}.",
-                "give it all parameters of the model, or leave the layer out with layers=['!...'].",
-            )
-        if id(chosen.parameter) in _ATTACHED:
-            raise InputError(f"{chosen.name} already has a sparsifier.", "call its detach() first.")
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if ranks and torch.distributed.get_world_size() > 1 and sparse and updates:
-        raise InputError(
-            "updating masks on several ranks is not supported yet.", "train on one, or use Static, which needs none."
-        )
+def attached_to(parameter: nn.Parameter) -> bool:
+    """Whether a parameter has a sparsifier that lives."""
+    return id(parameter) in _ATTACHED

@@ -1,13 +1,14 @@
-"""One mask update of one layer, as a pure function: drop the lowest scores, grow the highest, exactly.
+"""One mask update, as pure functions: what a criterion may see, what an update returns, and dropping and growing.
 
 Everything is flat and in row-major (C-order) logical order, whatever the memory format of the weight; ties go to the
-lower flat index. Selection is by threshold (one partition), not by sorting.
+lower flat index.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,20 @@ from torch import Tensor
 
 from regrow import seeds
 from regrow.errors import RegrowError
+from regrow.sparsity.select import highest, largest, lowest, lowest_of_all, smallest
+
+__all__ = [
+    "Criterion",
+    "Layer",
+    "Rewired",
+    "Rule",
+    "Step",
+    "drop_count",
+    "largest",
+    "prune",
+    "rewire",
+    "smallest",
+]
 
 
 @dataclass(frozen=True)
@@ -25,13 +40,19 @@ class Layer:
     Attributes:
         name: qualified parameter name.
         weight: values after the optimiser's step, zero where inactive.
-        mask: bool, True where active.
-        grad: dense gradient of the step just taken (up to a positive factor), or None where not needed.
+        mask: bool, True where active; while growth is scored, what is left after the drop.
+        grad: dense gradient that growth looks at (of the step just taken, or a mean over several; up to a positive
+            factor), or None where not needed.
         shape: the weight's own shape ``(out, in / groups, kernel...)``.
         drop_fraction: share of the active weights to drop, in [0, 1].
         key: the layer's coordinate in random streams.
         update: number of this update, from 1; 0 for the initial mask.
         seed: seed of the stream that is drawn from.
+        progress: share of the time until the last update, in [0, 1].
+        step_grad: the gradient that the optimiser's step used, zero where inactive; None without one.
+        ever: bool, True where active at any time so far; None where not needed.
+        frozen: whether the layer sits the update out (it had no gradient, or stopped early); pruning still reaches it.
+        last: whether it is the last of the chosen layers in registration order: the network's outputs, as a rule.
     """
 
     name: str
@@ -43,15 +64,34 @@ class Layer:
     key: int = 0
     update: int = 0
     seed: int = 0
+    progress: float = 0.0
+    step_grad: Tensor | None = None
+    ever: Tensor | None = None
+    frozen: bool = False
+    last: bool = False
 
     def draw(self, stream: seeds.Stream, n: int) -> Tensor:
         """``n`` random int64 keys whose order is that of the stream's unsigned 64-bit words."""
-        words = seeds.raw(self.seed, stream, self.key, self.update, n=n)
+        words = self.words(stream, n)
         return torch.from_numpy((words ^ np.uint64(1 << 63)).view(np.int64)).to(self.mask.device)
+
+    def words(self, stream: seeds.Stream, n: int) -> seeds.UINT64:
+        """``n`` raw 64-bit words of the layer's stream at this update."""
+        return seeds.raw(self.seed, stream, self.key, self.update, n=n)
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """The weight's shape as rows (outputs) and columns (inputs times kernel)."""
+        rows = self.shape[0] if self.shape else 1
+        return rows, self.mask.numel() // rows
 
 
 class Criterion(Protocol):
-    """A score: of the weights that compete, the lowest are dropped (drop) or the highest are grown (growth)."""
+    """A score: of the weights that compete, the lowest are dropped (drop) or the highest are grown (growth).
+
+    Two further attributes are looked up and may be left out: ``needs_step_gradient`` (the score reads
+    ``layer.step_grad``), and ``decay`` (``layer.grad`` is to be a running mean of dense gradients with this factor).
+    """
 
     @property
     def needs_gradient(self) -> bool:
@@ -59,7 +99,7 @@ class Criterion(Protocol):
         ...
 
     def __call__(self, layer: Layer, where: Tensor, k: int) -> Tensor:
-        """Scores of ``layer``'s entries in ``where``, in flat order.
+        """Scores of ``layer``.
 
         Args:
             layer: the layer; see `Layer`.
@@ -67,25 +107,86 @@ class Criterion(Protocol):
             k: how many of them will be chosen, in [1, count of ``where``].
 
         Returns:
-            Tensor of as many values as ``where`` has True entries; float or int64, without NaN.
+            Scores of all N entries (those outside ``where`` are ignored), or of the True entries of ``where`` alone, in
+            flat order; float or int64, without NaN.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Rewired:
-    """Result of an update.
+    """Result of an update of one layer.
 
     Attributes:
-        mask: the new mask, bool (N,), as many active entries as before.
+        mask: the new mask, bool (N,).
         dropped: the entries that were dropped, bool (N,).
-        grown: the entries that were grown, bool (N,). Those dropped and grown are *returned*; the other
-            grown ones were inactive before and are *fresh*.
+        grown: the entries that were grown, bool (N,). Those dropped and grown are *returned*, but for the pruned ones;
+            the other grown ones are *fresh*: they start from nothing.
+        pruned: of the dropped, those that went because the density falls; None where none did.
     """
 
     mask: Tensor
     dropped: Tensor
     grown: Tensor
+    pruned: Tensor | None = None
+
+    @property
+    def returned(self) -> Tensor:
+        """Entries dropped and grown at once, whose value was never lost; bool (N,)."""
+        both = self.dropped & self.grown
+        return both if self.pruned is None else both & ~self.pruned
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a step is to do at one update.
+
+    Attributes:
+        drop: score of active weights; the lowest go.
+        grow: score of candidates; the highest come.
+        regrow_dropped: whether weights dropped in this update are candidates.
+        planned: active weights of each layer by the allocation at the density that is due now.
+        total: their sum, exactly.
+        progress: share of the time until the last update, in [0, 1]; 1 at the last one, exactly.
+        falling: whether the density may differ from that of the update before.
+    """
+
+    drop: Criterion
+    grow: Criterion
+    regrow_dropped: bool
+    planned: Sequence[int]
+    total: int
+    progress: float
+    falling: bool = False
+
+
+class Step:
+    """How one update changes the masks of all layers; the base of `regrow.sparsity.steps` and of the structures.
+
+    A step is a frozen dataclass. Only ``__call__`` must be given.
+    """
+
+    #: Whether the step itself reads dense gradients, whatever the growth criterion says.
+    needs_gradient = False
+    #: Whether layers compete for weights, so that each one's number is known only afterwards.
+    global_counts = False
+
+    def __call__(self, layers: Sequence[Layer], rule: Rule) -> list[Rewired]:
+        """New masks of all layers; pure.
+
+        Args:
+            layers: all layers that may be sparse, in registration order.
+            rule: what to do.
+        """
+        raise NotImplementedError
+
+    def fit(self, shapes: Sequence[tuple[int, ...]], counts: Sequence[int], names: Sequence[str] = ()) -> list[int]:
+        """The nearest numbers of active weights that the structure can hold, layer by layer."""
+        return list(counts)
+
+    def held(self, planned: Sequence[int], sizes: Sequence[int], drop_fraction: float) -> list[int]:
+        """Active weights of each layer from an update with ``drop_fraction`` to the next, from the planned ones."""
+        return list(planned)
 
 
 def rewire(layer: Layer, drop: Criterion, grow: Criterion, *, regrow_dropped: bool = True) -> Rewired:
@@ -111,17 +212,62 @@ def rewire(layer: Layer, drop: Criterion, grow: Criterion, *, regrow_dropped: bo
         >>> rewire(layer, Magnitude(), GradientGrowth()).mask.tolist()
         [True, False, False, True]
     """
-    mask = layer.mask
-    k = drop_count(layer.drop_fraction, int(mask.count_nonzero()))
+    active = int(layer.mask.count_nonzero())
+    k = 0 if layer.frozen else drop_count(layer.drop_fraction, active)
     if not regrow_dropped:
-        k = min(k, int(mask.numel() - mask.count_nonzero()))
-    if k == 0:
-        nothing = torch.zeros_like(mask)
-        return Rewired(mask.clone(), nothing, nothing.clone())
-    dropped = _spread(smallest(_scores(layer, drop, mask, k), k), mask)
-    candidates = ~mask | dropped if regrow_dropped else ~mask
-    grown = _spread(largest(_scores(layer, grow, candidates, k), k), candidates)
-    return Rewired((mask & ~dropped) | grown, dropped, grown)
+        k = min(k, layer.mask.numel() - active)
+    return exchange(layer, drop, grow, k, k, regrow_dropped=regrow_dropped)
+
+
+def exchange(
+    layer: Layer, drop: Criterion, grow: Criterion, n_drop: int, n_grow: int, *, regrow_dropped: bool = True
+) -> Rewired:
+    """Drop ``n_drop`` weights of a layer and grow ``n_grow``."""
+    dropped = lowest(scores(layer, drop, layer.mask, n_drop), layer.mask, n_drop) if n_drop else _none(layer)
+    return regrow(layer, grow, dropped, n_grow, regrow_dropped=regrow_dropped)
+
+
+def regrow(layer: Layer, grow: Criterion, dropped: Tensor, n_grow: int, *, regrow_dropped: bool = True) -> Rewired:
+    """Grow ``n_grow`` weights of a layer after ``dropped`` ones have gone."""
+    left = layer.mask & ~dropped
+    if n_grow == 0:
+        return Rewired(left, dropped, _none(layer))
+    candidates = ~left if regrow_dropped else ~layer.mask
+    n_grow = min(n_grow, int(candidates.count_nonzero()))
+    grown = highest(scores(replace(layer, mask=left), grow, candidates, n_grow), candidates, n_grow)
+    return Rewired(left | grown, dropped, grown)
+
+
+def prune(layers: Sequence[Layer], drop: Criterion, n_keep: int) -> list[Tensor]:
+    """Flags of the lowest-scored active weights over all layers together, so many that ``n_keep`` are left.
+
+    Every layer keeps at least one weight.
+    """
+    masks = [layer.mask for layer in layers]
+    surplus = sum(int(m.count_nonzero()) for m in masks) - n_keep
+    if surplus <= 0:
+        return [_none(layer) for layer in layers]
+    where = list(masks)
+    ranked = [scores(layer, drop, layer.mask, min(surplus, int(layer.mask.count_nonzero()))) for layer in layers]
+    gone = lowest_of_all(ranked, where, surplus)
+    if not any(bool((mask == flags).all()) for mask, flags in zip(masks, gone, strict=True)):
+        return gone
+    for i in range(len(masks)):  # the best weight of a layer does not compete
+        where[i] = where[i] & ~_best(ranked[i], masks[i])
+    return lowest_of_all([_at(s, m, w) for s, m, w in zip(ranked, masks, where, strict=True)], where, surplus)
+
+
+def _best(ranked: Tensor, mask: Tensor) -> Tensor:
+    return mask & ~lowest(ranked, mask, int(mask.count_nonzero()) - 1)
+
+
+def _at(ranked: Tensor, mask: Tensor, where: Tensor) -> Tensor:
+    """Scores of a smaller set of competing entries."""
+    return ranked if ranked.numel() == mask.numel() else ranked[where[mask]]
+
+
+def _none(layer: Layer) -> Tensor:
+    return torch.zeros_like(layer.mask)
 
 
 def drop_count(drop_fraction: float, active: int) -> int:
@@ -134,46 +280,19 @@ def drop_count(drop_fraction: float, active: int) -> int:
     return min(active, math.floor(drop_fraction * active + 1e-9))
 
 
-def _scores(layer: Layer, criterion: Criterion, where: Tensor, k: int) -> Tensor:
-    scores = criterion(layer, where, k)
-    if scores.is_floating_point() and bool(scores.isnan().any()):
-        raise RegrowError(
-            f"{type(criterion).__name__} gives NaN in layer {layer.name}: its weights or gradients are not numbers.",
-            "look for a diverged loss (a lower learning rate, gradient clipping); masks and weights are as before.",
-        )
-    return scores
+def scores(layer: Layer, criterion: Criterion, where: Tensor, k: int) -> Tensor:
+    """The criterion's scores, checked.
 
-
-def _spread(chosen: Tensor, where: Tensor) -> Tensor:
-    """Put flags of the competing entries back to their places among all N."""
-    return torch.zeros_like(where).masked_scatter_(where, chosen)
-
-
-def smallest(values: Tensor, k: int) -> Tensor:
-    """Flags of the ``k`` smallest of a 1-d tensor, ties to the lower index.
-
-    Example:
-        >>> smallest(torch.tensor([2.0, 1.0, 2.0, 2.0]), 2).tolist()
-        [True, True, False, False]
+    Raises:
+        RegrowError: a competing score is NaN.
     """
-    if k <= 0:
-        return torch.zeros_like(values, dtype=torch.bool)
-    if k >= values.numel():
-        return torch.ones_like(values, dtype=torch.bool)
-    threshold = _kth_smallest(values, k)
-    chosen = values < threshold
-    ties = (values == threshold).nonzero().flatten()
-    chosen[ties[: k - int(chosen.count_nonzero())]] = True
-    return chosen
-
-
-def largest(values: Tensor, k: int) -> Tensor:
-    """Flags of the ``k`` largest of a 1-d tensor, ties to the lower index."""
-    return smallest(-values if values.is_floating_point() else ~values, k)
-
-
-def _kth_smallest(values: Tensor, k: int) -> Tensor:
-    if values.device.type != "cpu":
-        return values.kthvalue(k).values
-    exact = values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
-    return torch.from_numpy(np.partition(exact.detach().numpy(), k - 1)[k - 1 : k])[0].to(values.dtype)
+    found = criterion(layer, where, k)
+    if found.is_floating_point() and bool(found.isnan().any()):
+        among = found.isnan() if found.numel() != where.numel() else found.isnan() & where
+        if bool(among.any()):
+            raise RegrowError(
+                f"{type(criterion).__name__} gives NaN in layer {layer.name}: weights or gradients are not numbers.",
+                "look for a diverged loss (a lower learning rate, gradient clipping); masks and weights are as before.",
+            )
+        found = found.nan_to_num(nan=0.0, posinf=None, neginf=None)
+    return found

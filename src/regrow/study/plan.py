@@ -13,7 +13,7 @@ from regrow.study.recipe import Recipe, parse
 from regrow.training.settings import Precision, RunSettings, SeedSettings
 
 if TYPE_CHECKING:
-    from regrow.sparsity import Method
+    from regrow.sparsity.planning import Plan
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
     """
     from regrow import sparsity
     from regrow.sparsity import cost
+    from regrow.sparsity.planning import make_plan
     from regrow.training.loop import total_steps
     from regrow.training.method import build_method
     from regrow.training.network import build_network
@@ -121,7 +122,10 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
     network = build_network(settings.model, n_classes, image_size, seed=settings.seeds.init, precision=Precision())
     steps = total_steps(settings.training, n_images)
     method = build_method(settings.method, settings.sparsity)
-    plan = sparsity.plan(network, method, total_steps=steps, keep_dense=tuple(settings.method.keep_dense))
+    keep_dense = tuple(settings.method.keep_dense)
+    per_epoch = max(1, n_images // settings.training.batch)
+    plan = sparsity.plan(network, method, total_steps=steps, keep_dense=keep_dense, steps_per_epoch=per_epoch)
+    made = make_plan(network, method, steps, None, keep_dense, per_epoch)
     densities = {row["name"]: row["density"] for row in plan["layers"]}
     flops = cost.flops(network, (3, image_size, image_size), densities)
     return {
@@ -131,16 +135,31 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
         "flops": {
             "forward_dense": flops["dense"],
             "forward_sparse": flops["sparse"],
-            "training_ratio": _training_ratio(method, flops["dense"], flops["sparse"], plan["updates"] / steps),
+            "training_ratio": _training_ratio(made, flops, steps),
         },
     }
 
 
-def _training_ratio(method: Method, dense: float, sparse: float, update_share: float) -> float:
-    """Training FLOPs against dense training (Evci et al. 2020, arXiv:1911.11134, appendix H).
+def _training_ratio(made: Plan, counted: Mapping[str, Any], steps: int) -> float:
+    """Training FLOPs against dense training: the sum over the steps, with the active weights planned for each."""
+    from regrow.sparsity import cost
 
-    A step costs three sparse passes; a step with an update that grows by gradient needs the weight gradient dense.
-    """
-    needs_gradient = method.needs_gradient and update_share > 0
-    extra = (dense - sparse) * update_share if needs_gradient else 0.0
-    return (3 * sparse + extra) / (3 * dense)
+    method, sizes, updates = made.method, [one.size for one in made.layers], made.window.steps()
+    rows = []
+    for t in updates:
+        counts = made.planned(t)
+        if t != updates[-1]:  # a soft bound holds more than the plan between updates
+            counts = method.step.held(counts, sizes, method.drop_fraction(made.window.progress(t)))
+        rows += [{"step": t, "layer": one.name, "n_active": n} for one, n in zip(made.layers, counts, strict=True)]
+    window, every_step = cost.gradient_steps(method)
+    spent = cost.training_cost(
+        {row["name"]: row["dense"] for row in counted["layers"]},
+        {one.name: one.size for one in made.layers},
+        {one.name: n for one, n in zip(made.layers, made.n_active, strict=True)},
+        rows,
+        total_steps=steps,
+        other=counted["other"],
+        window=window,
+        every_step=every_step,
+    )
+    return float(spent["ratio"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
@@ -79,18 +80,6 @@ class Trainer:
             settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
         ).to(self.fabric.device)
         optimizer = build_optimizer(network, train)
-        self.total = total_steps(train, len(images.labels))
-        self.sparsifier = sparsity.attach(
-            network,
-            optimizer,
-            build_method(settings.method, settings.sparsity),
-            total_steps=self.total,
-            mask_seed=settings.seeds.mask,
-            growth_seed=settings.seeds.growth,
-            keep_dense=tuple(settings.method.keep_dense),
-        )
-        self.network, self.optimizer = network, optimizer
-        self.model, self.stepper = self.fabric.setup(network, optimizer)
         self.batches = Batches(
             images.images,
             images.labels,
@@ -102,8 +91,32 @@ class Trainer:
             device=self.fabric.device,
             channels_last=settings.precision.channels_last,
         )
+        self.total = total_steps(train, len(images.labels))
+        self.sparsifier = sparsity.attach(
+            network,
+            optimizer,
+            build_method(settings.method, settings.sparsity),
+            total_steps=self.total,
+            mask_seed=settings.seeds.mask,
+            growth_seed=settings.seeds.growth,
+            keep_dense=tuple(settings.method.keep_dense),
+            steps_per_epoch=max(1, len(images.labels) // train.batch),
+            init_loss=self._first_losses(network),
+        )
+        self.network, self.optimizer = network, optimizer
+        self.model, self.stepper = self.fabric.setup(network, optimizer)
         self.step, self.elapsed_s, self._written = 0, 0.0, 0
         self._resume()
+
+    def _first_losses(self, network: torch.nn.Module) -> Callable[[], torch.Tensor]:
+        """Losses of the first training batches, one a call, for methods that score the initial weights."""
+        steps = itertools.count()
+
+        def loss() -> torch.Tensor:
+            inputs, labels = self.batches.batch(next(steps))
+            return F.cross_entropy(network(inputs), labels, label_smoothing=self.settings.training.label_smoothing)
+
+        return loss
 
     def _resume(self) -> None:
         state = load_checkpoint(self.folder / "checkpoint.pt", self.fingerprint)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from regrow import models, seeds
+from regrow.errors import InputError
 from regrow.training.settings import ModelSettings, Precision, TrainingSettings
 
 
@@ -27,8 +28,27 @@ def build_network(
             settings.name, n_classes, image_size=image_size, width=settings.width, options=settings.options
         )
     if precision.channels_last:
+        if fault := channels_last_fault(model):
+            raise InputError(fault, "widen the network to 8 channels or more, or set training.channels_last: no.")
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def channels_last_fault(model: nn.Module) -> str:
+    """Why this network must not be trained in channels-last order here; empty where it may.
+
+    Strided 1 x 1 convolutions of fewer than 8 input channels overrun memory in the backward pass of oneDNN's kernels
+    for processors without AVX-512 (seen with torch 2.13.0: heap corruption after some steps, at 2 to 6 channels; 8 to
+    28 are fine).
+    """
+    if torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return ""
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Conv2d) or module.in_channels // module.groups >= 8:
+            continue
+        if set(module.kernel_size) == {1} and set(module.stride) != {1}:
+            return f"torch corrupts memory on this processor when {name} is trained in channels-last order."
+    return ""
 
 
 def build_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:

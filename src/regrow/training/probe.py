@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from regrow.training.loop import make_fabric
-from regrow.training.network import build_network, build_optimizer
+from regrow.training.network import build_network, build_optimizer, channels_last_fault
 from regrow.training.settings import ModelSettings, Precision, TrainingSettings
 
 #: A faster arithmetic is taken only when it gains at least this much.
@@ -34,6 +34,10 @@ def choose_precision(
     """
     dtypes = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
     layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
+    if training.channels_last == "auto" and channels_last_fault(
+        build_network(model, n_classes, image_size, seed=0, precision=Precision())
+    ):
+        layouts = [False]
     candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]
     timers = {c: _Stepper(model, training, c, n_classes, image_size) for c in candidates}
     times: dict[Precision, list[float]] = {c: [] for c in candidates}

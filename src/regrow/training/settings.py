@@ -35,20 +35,30 @@ class ModelSettings(Settings):
 class SparseSettings(Settings):
     """How a network is sparse: the parts of a method that a recipe may set. Null = the method's own."""
 
-    allocation: Literal["erk", "uniform"] = "erk"
+    allocation: Literal["erk", "er", "uniform"] | None = None
     keep_dense: list[str] = Field(default_factory=list, description="name patterns of layers that stay dense")
-    drop: Literal["magnitude", "set_signs"] | None = None
-    grow: Literal["random", "gradient"] | None = None
-    drop_fraction: Fraction = 0.3
-    drop_schedule: Literal["cosine", "constant"] = "cosine"
-    updates: int | None = Field(
-        default=48, ge=1, description="topology updates up to `stop`; null when interval is set"
+    drop: (
+        Literal["magnitude", "set_signs", "magnitude_gradient", "taylor", "relative_importance", "random", "soft"]
+        | None
+    ) = None
+    grow: Literal["random", "gradient", "momentum", "ch2", "ch3", "never_active_first"] | None = None
+    drop_fraction: Fraction | None = Field(default=None, description="at the start; methods that never drop keep 0")
+    drop_schedule: Literal["cosine", "constant", "linear"] = Field(
+        default="cosine", description="how a given drop_fraction goes on"
     )
+    updates: int | None = Field(default=None, ge=1, description="topology updates up to `stop`; or give interval")
     interval: int | None = Field(default=None, ge=1, description="steps between updates; overrides `updates`")
     stop: Fraction = Field(default=0.75, description="share of training after which masks stay")
     regrow_dropped: bool = Field(default=True, description="may a weight dropped in an update be grown in it?")
     returned: Literal["keep", "reset"] = Field(
         default="keep", description="value of a weight dropped and grown at once"
+    )
+    window: int | None = Field(default=None, ge=1, description="steps whose dense gradients growth averages")
+    state: Literal["reset", "reference"] = Field(
+        default="reset", description="reference: gradients and optimiser state as the public reference codes leave them"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of the method, such as variant or start_density"
     )
 
 
