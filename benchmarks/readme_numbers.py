@@ -45,7 +45,34 @@ def speed() -> str:
     if evaluation:
         worst = max(evaluation["rows"], key=lambda r: r["ratio"])
         lines.append(f"- Evaluating a stored cell: {worst['ratio']:.2f} x the bare forward passes ({worst['model']}).")
+    lines += sparsity()
     return "\n".join(lines)
+
+
+def sparsity() -> list[str]:
+    lines = []
+    measured = load(BENCH / "sparsity.json")
+    if measured:
+        machine, fp32 = measured["environment"]["processor"], measured["resnet18"]["fp32"]
+        rows = [r for r in fp32["rows"] if "low_memory" not in r["arm"]]
+        per_step = max(r["per_step"]["median"] for r in rows)
+        update = max(r["update"]["median"] for r in rows)
+        default = [r for r in measured["memory"] if not r["options"]]
+        held = max(r["bytes_per_sparse_weight"] for r in default)
+        lines.append(
+            f"- Sparse training, ResNet-18, batch 64, fp32, one thread of {machine}: a step at most {per_step:.4f} x "
+            f"dense (bar 1.01), a topology update at most {update:.2f} of a dense step (bar 0.25; SET, RigL, GraNet); "
+            f"{held:.2f} bytes a weight for mask and history."
+        )
+    export = load(BENCH / "export.json")
+    if export:
+        file = export["compact file, rigl at 0.5"]
+        gains = [row["gain"] for row in export["compaction, channel at 0.5"]["latency"]]
+        lines.append(
+            f"- Export, ResNet-18 at 0.5: compact file {file['ratio']:.3f} of the dense one (bar 0.55); with filters "
+            f"removed by `channel` {min(gains):.1f} to {max(gains):.1f} x faster, one thread (aim 1.6)."
+        )
+    return lines
 
 
 def demo() -> str:

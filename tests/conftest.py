@@ -13,6 +13,30 @@ import torch
 torch.set_num_threads(1)  # bits depend on the number of threads, and tests run side by side
 
 
+#: Files that take longest begin first, so that no worker is left with one of them at the end.
+LONGEST = (
+    "test_kill",
+    "test_run_study",
+    "test_report_browser",
+    "test_methods_contract",
+    "test_report_page",
+    "test_cli",
+)
+    "test_kill",
+    "test_run_study",
+    "test_report_browser",
+    "test_methods_contract",
+    "test_report_page",
+    "test_cli",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files by how long they take; tests within a file stay in order."""
+    place = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 @pytest.fixture(scope="session")
 def libraries() -> None:
     """Make timm and torchvision importable (see _torchvision_shim.py), or skip."""

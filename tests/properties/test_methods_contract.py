@@ -29,8 +29,9 @@ from regrow.sparsity.update import Layer, Rewired, rewire
 NAMES = methods.names()
 SPARSE = [name for name in NAMES if name != "dense"]
 EVERY, LEFT_OUT = testing.cases()
+N_SAMPLE = 120
 #: Changing the seed changes which combinations the quick suite looks at; all are in `make test-all`.
-SAMPLE = testing.sample(EVERY, 150, seed=2026)
+SAMPLE = testing.sample(EVERY, N_SAMPLE, seed=2026)
 REST = [case for case in EVERY if case not in set(SAMPLE)]
 #: One optimiser and layer for each method through the compiler that makes code.
 INDUCTOR = [testing.Case(name, "sgd", "linear", "compile", "inductor") for name in NAMES]
@@ -61,7 +62,7 @@ def test_the_product_is_whole_and_the_sample_meets_every_method_in_every_loop() 
     assert {(c.method, c.manner) for c in SAMPLE} == {(m, k) for m in NAMES for k in testing.MANNERS}
     assert {c.layer for c in SAMPLE} == set(testing.LAYERS)
     assert {c.optimizer for c in SAMPLE} == set(testing.OPTIMIZERS)
-    assert testing.sample(EVERY, 150, seed=2026) == SAMPLE != testing.sample(EVERY, 150, seed=1)
+    assert testing.sample(EVERY, N_SAMPLE, seed=2026) == SAMPLE != testing.sample(EVERY, N_SAMPLE, seed=1)
 
 
 # ---- the checks see what they are for: methods with one fault each
@@ -103,14 +104,14 @@ def test_a_faulty_method_is_caught(part, message: str) -> None:
 
 
 def test_leaks_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    from regrow.sparsity import sparsifier
+    from regrow.sparsity import engine
 
     case = testing.Case("rigl", "adamw", "linear", "plain")
-    monkeypatch.setattr(sparsifier.Sparsifier, "_reset_state", lambda *_: None)
+    monkeypatch.setattr(engine.Engine, "_reset_state", lambda *_: None)
     with pytest.raises(AssertionError, match="I3"):
         testing.check(case)
     monkeypatch.undo()
-    monkeypatch.setattr(sparsifier.Tracked, "mask_gradient", lambda *_: None)
+    monkeypatch.setattr(engine.Tracked, "mask_gradient", lambda *_: None)
     with pytest.raises(Exception, match=r"I2|non-zero inactive"):
         testing.check(case)
 

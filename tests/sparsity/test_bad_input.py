@@ -39,9 +39,9 @@ from regrow.sparsity import (
     Uniform,
     Updates,
     attach,
+    engine,
     guard,
     methods,
-    sparsifier,
 )
 
 
@@ -81,7 +81,7 @@ def traces(model: nn.Module, optimizer: Any) -> dict[str, Any]:
         "defaults": (type(optimizer.defaults), repr(optimizer.defaults)) if known else None,
         "hooks": hooks,
         "step hooks": len(optimizer._optimizer_step_post_hooks) if known else None,
-        "watched": [(id(p) in sparsifier._ATTACHED, id(p) in guard._OWNERS) for p in parameters],
+        "watched": [(id(p) in engine._ATTACHED, id(p) in guard._OWNERS) for p in parameters],
         "random": (hash(torch.get_rng_state().numpy().tobytes()), repr(np.random.get_state()), random.getstate()),
     }
 

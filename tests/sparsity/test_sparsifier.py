@@ -342,7 +342,7 @@ def test_detach_leaves_a_plain_model_that_can_be_attached_again() -> None:
 
 
 def test_a_model_that_is_gone_leaves_nothing_behind() -> None:
-    from regrow.sparsity.sparsifier import _ATTACHED
+    from regrow.sparsity.engine import _ATTACHED
 
     gc.collect()
     before = len(_ATTACHED)

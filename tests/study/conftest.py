@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def tiny() -> Recipe:
 @pytest.fixture
 def quiet() -> Quiet:
     return Quiet()
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from regrow.study.run import run_study
+
+    folder = tmp_path_factory.mktemp("finished") / "study"
+    run_study(recipes.parse(TINY, "tiny"), folder, Quiet(), jobs=2)
+    return folder
+
+
+@pytest.fixture
+def finished(_finished: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny study, run to its end once for all tests."""
+    return Path(shutil.copytree(_finished, tmp_path / "finished"))
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_a_study_is_complete_and_a_second_call_does_nothing(tiny: Recipe, folder: Path, quiet) -> None:
-    run_study(tiny, folder, quiet, jobs=2)
+def test_a_study_is_complete_and_a_second_call_does_nothing(tiny: Recipe, finished: Path, quiet) -> None:
+    folder = finished
     view = load_study(folder)
     assert [run.state for run in view.runs] == ["done", "done"]
     assert view.runs[0].method == "dense"
@@ -51,9 +51,9 @@ def test_a_study_is_complete_and_a_second_call_does_nothing(tiny: Recipe, folder
 
 
 def test_stored_cells_are_those_of_corrupt_and_records_are_those_of_the_cells(
-    tiny: Recipe, folder: Path, quiet
+    finished: Path,
 ) -> None:
-    run_study(tiny, folder, quiet, jobs=1)
+    folder = finished
     test = data.load("cues", "test", n=20)
     cell = np.load(folder / "cells" / "cues.gaussian_noise.5.npy")
     np.testing.assert_array_equal(cell, corruptions.corrupt(test.images, "gaussian_noise", 5, seed=0))
@@ -63,8 +63,8 @@ def test_stored_cells_are_those_of_corrupt_and_records_are_those_of_the_cells(
     assert inputs["cell"] == files.file_digest(folder / "cells" / "cues.contrast.1.npy")
 
 
-def test_what_is_lost_is_made_again_and_nothing_else(tiny: Recipe, folder: Path, quiet) -> None:
-    run_study(tiny, folder, quiet, jobs=1)
+def test_what_is_lost_is_made_again_and_nothing_else(tiny: Recipe, finished: Path, quiet) -> None:
+    folder = finished
     run = folder / "runs" / "rigl-s0.5-seed0"
     before = snapshot(folder)
     record = run / "records" / "cues.contrast.5.npz"
@@ -201,8 +201,8 @@ def test_a_pinned_precision_is_not_probed_and_an_auto_one_needs_a_clear_gain(tin
     assert chosen == "fp32" or times["fp32"] / times[chosen] >= 1.15
 
 
-def test_a_damaged_record_or_lost_weights_are_made_again_by_the_same_call(tiny: Recipe, folder: Path, quiet) -> None:
-    run_study(tiny, folder, quiet, jobs=2)
+def test_a_damaged_record_or_lost_weights_are_made_again_by_the_same_call(tiny: Recipe, finished: Path, quiet) -> None:
+    folder = finished
     before = snapshot(folder)
     record = folder / "runs" / "dense-s0-seed0" / "records" / "cues.contrast.5.npz"
     record.write_bytes(record.read_bytes()[:100])

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from regrow import seeds
 from regrow.errors import InputError
 from regrow.sparsity import ranks
+from regrow.sparsity.engine import attached_to
 from regrow.sparsity.initial import GivenMask
 from regrow.sparsity.layers import Choice, Chosen, plain_name
 from regrow.sparsity.masks import unpack
@@ -19,7 +20,7 @@ from regrow.sparsity.methods._method import Method
 from regrow.sparsity.optimisers import refuse_unfit, unwrapped
 from regrow.sparsity.planning import Plan, make_plan
 from regrow.sparsity.saliency import Loss, initial_gradients
-from regrow.sparsity.sparsifier import Sparsifier, attached_to
+from regrow.sparsity.sparsifier import Sparsifier
 from regrow.sparsity.update import Layer
 
 #: A layer with more zeros than this share, but not all, counts as sparse already.

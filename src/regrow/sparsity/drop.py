@@ -14,7 +14,7 @@ from torch import Tensor
 from regrow import seeds
 from regrow.errors import InputError
 from regrow.sparsity.schedules import Schedule, Value
-from regrow.sparsity.select import smallest, spread
+from regrow.sparsity.select import count, smallest, spread
 from regrow.sparsity.update import Criterion, Layer, drop_count
 
 
@@ -102,7 +102,7 @@ class RandomDrop:
 
     def __call__(self, layer: Layer, where: Tensor, k: int) -> Tensor:
         """See `regrow.sparsity.update.Criterion`."""
-        return layer.draw("drop", int(where.count_nonzero()))
+        return layer.draw("drop", count(where))
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Signs:
         """0 for the chosen, 1 for the others; see `regrow.sparsity.update.Criterion`."""
         weight = layer.weight[where]
         positive, negative, zero = weight > 0, weight < 0, weight == 0
-        n_positive, n_negative, n_zero = (int(flags.count_nonzero()) for flags in (positive, negative, zero))
+        n_positive, n_negative, n_zero = (count(flags) for flags in (positive, negative, zero))
         chosen = torch.zeros_like(zero)
         chosen[zero.nonzero().flatten()[:k]] = True
         left = k - min(k, n_zero)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from regrow.errors import InputError
+from regrow.sparsity.select import count
 from regrow.sparsity.update import Layer
 
 
@@ -20,7 +21,7 @@ class RandomGrowth:
 
     def __call__(self, layer: Layer, where: Tensor, k: int) -> Tensor:
         """See `regrow.sparsity.update.Criterion`."""
-        return ~layer.draw("growth", int(where.count_nonzero()))
+        return ~layer.draw("growth", count(where))
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class NeverActiveFirst:
 
     def __call__(self, layer: Layer, where: Tensor, k: int) -> Tensor:
         """See `regrow.sparsity.update.Criterion`."""
-        keys = ~layer.draw("growth", int(where.count_nonzero()))
+        keys = ~layer.draw("growth", count(where))
         if layer.ever is None:
             raise InputError(f"growth in layer {layer.name} needs to know which weights were ever active.")
         # halve the keys: the freed top bit says "never active", and the order within either class stays, up to ties

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from regrow import seeds
 from regrow.errors import InputError
 from regrow.sparsity.drop import soft_keys
-from regrow.sparsity.select import lowest
+from regrow.sparsity.select import count, lowest
 from regrow.sparsity.steps import DropGrow
 from regrow.sparsity.update import Layer, Rewired, Rule, drop_count, regrow, scores
 
@@ -55,7 +55,7 @@ class CannistraciHebb:
         found = (node_scores if self.form == "node" else path_scores)(links, self.index)
         own = found.view(-1)[where]
         positive = own > 0
-        if not self.soft and int(positive.count_nonzero()) >= k:
+        if not self.soft and count(positive) >= k:
             return own
         words = layer.words("growth", own.numel())
         chance = torch.from_numpy(seeds.uniform(words)).to(own.device)
@@ -199,7 +199,7 @@ class Chained(DropGrow):
         ]
         dropped, targets = [], []
         for left in lefts:
-            active = int(left.mask.count_nonzero())
+            active = count(left.mask)
             k = 0 if left.frozen else drop_count(left.drop_fraction, active)
             if not rule.regrow_dropped:
                 k = min(k, left.mask.numel() - active)
@@ -213,7 +213,7 @@ class Chained(DropGrow):
             dropped = [one.mask & ~kept[one.name].reshape(-1) for one in lefts]
         changed = []
         for left, gone, early, target, layer in zip(lefts, dropped, pruned, targets, layers, strict=True):
-            missing = target - int((left.mask & ~gone).count_nonzero())
+            missing = target - count(left.mask & ~gone)
             if not rule.regrow_dropped:
                 gone, missing = self._fitting(left, gone, missing)
             second = regrow(left, rule.grow, gone, missing, regrow_dropped=rule.regrow_dropped)
@@ -225,7 +225,7 @@ class Chained(DropGrow):
     @staticmethod
     def _fitting(layer: Layer, gone: Tensor, missing: int) -> tuple[Tensor, int]:
         """No more drops than there are places to grow: the later ones of the chain stay."""
-        room = int((~layer.mask).count_nonzero())
+        room = count(~layer.mask)
         if missing <= room:
             return gone, missing
         order = gone.nonzero().flatten()[room:]

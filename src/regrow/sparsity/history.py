@@ -7,10 +7,12 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from regrow.sparsity import select
 from regrow.sparsity.masks import pack
 from regrow.sparsity.update import Rewired
 
 Bits = npt.NDArray[np.uint8]
+_bitwise_count = getattr(np, "bitwise_count", None)
 _SET_BITS = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 
@@ -65,7 +67,7 @@ class Track:
     def row(self, step: int, update: int, layer: str, change: Rewired, drop_fraction: float) -> Row:
         """Take an update into account, and tell it."""
         mask, returned = pack(change.mask), change.returned
-        before, n_active = count(self.fresh), int(change.mask.count_nonzero())
+        before, n_active = count(self.fresh), select.count(change.mask)
         survival = count(self.fresh & mask) / before if before else None
         self.ever |= mask
         self.fresh = pack(change.grown & ~returned)
@@ -74,10 +76,10 @@ class Track:
             "update": update,
             "layer": layer,
             "n_active": n_active,
-            "dropped": int(change.dropped.count_nonzero()),
-            "returned": int(returned.count_nonzero()),
+            "dropped": select.count(change.dropped),
+            "returned": select.count(returned),
             "fresh": count(self.fresh),
-            "pruned": 0 if change.pruned is None else int(change.pruned.count_nonzero()),
+            "pruned": 0 if change.pruned is None else select.count(change.pruned),
             "drop_fraction": drop_fraction,
             "itop_rate": self.n_ever / self.size,
             "survival": survival,
@@ -87,4 +89,6 @@ class Track:
 
 def count(bits: Bits) -> int:
     """How many bits are set."""
+    if _bitwise_count is not None:  # numpy 2
+        return int(_bitwise_count(bits).sum(dtype=np.int64))
     return int(_SET_BITS[bits].sum(dtype=np.int64))

@@ -101,7 +101,9 @@ class Mask:
         self.dtype, self.device = weight.dtype, weight.device
         self.low_memory = low_memory
         self.size = flags.numel()
-        self.n_active = int(flags.count_nonzero())
+        self.n_active = (
+            int(np.count_nonzero(flags.numpy())) if self.device.type == "cpu" else int(flags.count_nonzero())
+        )
         self._dense_layout = is_dense_layout(weight)
         self._packed: npt.NDArray[np.uint8] | None = None
         self._kept: Tensor | None = None

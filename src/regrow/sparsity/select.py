@@ -18,6 +18,29 @@ Values = npt.NDArray[Any]
 #: Below this size a plain partition is as fast as brackets.
 _SMALL = 1 << 16
 _SAMPLE = 1 << 14
+_CHUNK = 1 << 15
+#: The integer type of a float's size, and positive infinity in it.
+_INFINITY: dict[torch.dtype, tuple[Any, int]] = {
+    torch.float32: (np.int32, 0x7F800000),
+    torch.float64: (np.int64, 0x7FF0000000000000),
+}
+
+
+def count(flags: Tensor) -> int:
+    """How many flags are set."""
+    if flags.device.type == "cpu":
+        return int(np.count_nonzero(flags.numpy()))
+    return int(flags.count_nonzero())
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether no value is infinite or NaN: seen in the sum, which can only be finite then, or else one by one."""
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
+
+
+def has_nan(values: Tensor) -> bool:
+    """Whether a value is NaN: if so, the sum is; infinities of both signs can make it NaN, too."""
+    return bool(values.sum().isnan()) and bool(values.isnan().any())
 
 
 def lowest(scores: Tensor, where: Tensor, k: int) -> Tensor:
@@ -46,7 +69,7 @@ def highest(scores: Tensor, where: Tensor, k: int) -> Tensor:
 
 def lowest_of_all(scores: Sequence[Tensor], where: Sequence[Tensor], k: int) -> list[Tensor]:
     """The same over several layers ranked together; ties go to the earlier layer, then to the lower index."""
-    available = [int(w.count_nonzero()) for w in where]
+    available = [count(w) for w in where]
     if k <= 0:
         return [torch.zeros_like(w) for w in where]
     if k >= sum(available):
@@ -95,11 +118,24 @@ def _full(scores: Tensor, where: Tensor, available: int) -> Tensor | None:
         return None
     if available == where.numel():
         return scores
-    if scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
-        full = torch.from_numpy(np.where(where.numpy(), scores.numpy(), scores.numpy().dtype.type(np.inf)))
+    if scores.device.type == "cpu" and scores.dtype in _INFINITY:
+        full = torch.from_numpy(_with_infinity(scores.detach().numpy(), where.numpy(), *_INFINITY[scores.dtype]))
     else:
         full = scores.masked_fill(~where, torch.inf)
-    return None if int((full != torch.inf).count_nonzero()) < available else full
+    return None if count(full != torch.inf) < available else full
+
+
+def _with_infinity(values: Values, where: npt.NDArray[np.bool_], kind: Any, infinity: int) -> Any:
+    """Values at ``where``, else infinity: by their bits, in pieces that stay in the cache."""
+    bits, flags = np.ascontiguousarray(values).view(kind), where.view(np.uint8)
+    out = np.empty_like(bits)
+    for start in range(0, bits.size, _CHUNK):
+        piece = slice(start, start + _CHUNK)
+        outside = np.subtract(flags[piece], 1, dtype=kind)  # 0 at where, else -1
+        inside = np.bitwise_and(bits[piece], ~outside)
+        outside &= infinity
+        np.bitwise_or(inside, outside, out=out[piece])
+    return out.view(values.dtype)
 
 
 def _plain(scores: Sequence[Tensor], where: Sequence[Tensor], k: int) -> list[Tensor]:
@@ -112,15 +148,27 @@ def _plain(scores: Sequence[Tensor], where: Sequence[Tensor], k: int) -> list[Te
 
 def _by_threshold(values: list[Tensor], k: int) -> list[Tensor]:
     threshold = _kth_smallest(values, k)
-    chosen = [v < threshold for v in values]
-    missing = k - sum(int(c.count_nonzero()) for c in chosen)
+    chosen = [_compared(v, threshold, np.less) for v in values]
+    missing = k - sum(count(c) for c in chosen)
     for flags, v in zip(chosen, values, strict=True):
         if missing <= 0:
             break
-        ties = (v == threshold).nonzero().flatten()[:missing]
+        ties = _places(_compared(v, threshold, np.equal))[:missing]
         flags[ties] = True
         missing -= ties.numel()
     return chosen
+
+
+def _compared(values: Tensor, threshold: Tensor, how: np.ufunc) -> Tensor:
+    if values.device.type == "cpu" and values.dtype not in (torch.bfloat16, torch.float16):
+        return torch.from_numpy(how(values.detach().numpy(), threshold.numpy()))
+    return values < threshold if how is np.less else values == threshold
+
+
+def _places(flags: Tensor) -> Tensor:
+    if flags.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(flags.numpy()))
+    return flags.nonzero().flatten()
 
 
 def _kth_smallest(values: list[Tensor], k: int) -> Tensor:

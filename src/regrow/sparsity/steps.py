@@ -15,6 +15,7 @@ from typing import Literal
 from torch import Tensor
 
 from regrow.errors import InputError
+from regrow.sparsity.select import count
 from regrow.sparsity.update import Layer, Rewired, Rule, Step, exchange, prune, rewire
 
 
@@ -88,7 +89,7 @@ class SoftBound(Step):
         return [self._one(layer, planned, rule) for layer, planned in zip(layers, rule.planned, strict=True)]
 
     def _one(self, layer: Layer, planned: int, rule: Rule) -> Rewired:
-        size, now = layer.mask.numel(), int(layer.mask.count_nonzero())
+        size, now = layer.mask.numel(), count(layer.mask)
         margin = self._margin(planned, size, layer.drop_fraction)
         if self.soft:
             after = planned + (margin if rule.progress < 1 else 0)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from regrow import seeds
 from regrow.errors import RegrowError
-from regrow.sparsity.select import highest, largest, lowest, lowest_of_all, smallest
+from regrow.sparsity.select import count, has_nan, highest, largest, lowest, lowest_of_all, smallest
 
 __all__ = [
     "Criterion",
@@ -212,7 +212,7 @@ def rewire(layer: Layer, drop: Criterion, grow: Criterion, *, regrow_dropped: bo
         >>> rewire(layer, Magnitude(), GradientGrowth()).mask.tolist()
         [True, False, False, True]
     """
-    active = int(layer.mask.count_nonzero())
+    active = count(layer.mask)
     k = 0 if layer.frozen else drop_count(layer.drop_fraction, active)
     if not regrow_dropped:
         k = min(k, layer.mask.numel() - active)
@@ -233,7 +233,7 @@ def regrow(layer: Layer, grow: Criterion, dropped: Tensor, n_grow: int, *, regro
     if n_grow == 0:
         return Rewired(left, dropped, _none(layer))
     candidates = ~left if regrow_dropped else ~layer.mask
-    n_grow = min(n_grow, int(candidates.count_nonzero()))
+    n_grow = min(n_grow, count(candidates))
     grown = highest(scores(replace(layer, mask=left), grow, candidates, n_grow), candidates, n_grow)
     return Rewired(left | grown, dropped, grown)
 
@@ -244,11 +244,11 @@ def prune(layers: Sequence[Layer], drop: Criterion, n_keep: int) -> list[Tensor]
     Every layer keeps at least one weight.
     """
     masks = [layer.mask for layer in layers]
-    surplus = sum(int(m.count_nonzero()) for m in masks) - n_keep
+    surplus = sum(count(m) for m in masks) - n_keep
     if surplus <= 0:
         return [_none(layer) for layer in layers]
     where = list(masks)
-    ranked = [scores(layer, drop, layer.mask, min(surplus, int(layer.mask.count_nonzero()))) for layer in layers]
+    ranked = [scores(layer, drop, layer.mask, min(surplus, count(layer.mask))) for layer in layers]
     gone = lowest_of_all(ranked, where, surplus)
     if not any(bool((mask == flags).all()) for mask, flags in zip(masks, gone, strict=True)):
         return gone
@@ -258,7 +258,7 @@ def prune(layers: Sequence[Layer], drop: Criterion, n_keep: int) -> list[Tensor]
 
 
 def _best(ranked: Tensor, mask: Tensor) -> Tensor:
-    return mask & ~lowest(ranked, mask, int(mask.count_nonzero()) - 1)
+    return mask & ~lowest(ranked, mask, count(mask) - 1)
 
 
 def _at(ranked: Tensor, mask: Tensor, where: Tensor) -> Tensor:
@@ -287,7 +287,7 @@ def scores(layer: Layer, criterion: Criterion, where: Tensor, k: int) -> Tensor:
         RegrowError: a competing score is NaN.
     """
     found = criterion(layer, where, k)
-    if found.is_floating_point() and bool(found.isnan().any()):
+    if found.is_floating_point() and has_nan(found):
         among = found.isnan() if found.numel() != where.numel() else found.isnan() & where
         if bool(among.any()):
             raise RegrowError(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from regrow.sparsity.select import count
 from regrow.sparsity.update import Criterion, Layer, scores
 
 
 def full_scores(layer: Layer, criterion: Criterion, where: Tensor) -> Tensor:
     """Scores of all N entries as float64 or int64, those outside ``where`` at the type's lowest value."""
-    n = int(where.count_nonzero())
+    n = count(where)
     found = scores(layer, criterion, where, max(1, n))
     found = found.double() if found.is_floating_point() else found
     lowest = -torch.inf if found.is_floating_point() else torch.iinfo(torch.int64).min

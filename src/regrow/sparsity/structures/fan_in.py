@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regrow.errors import InputError
-from regrow.sparsity.select import highest, lowest
+from regrow.sparsity.select import count, highest, lowest
 from regrow.sparsity.structures._rows import ascending, descending, full_scores
 from regrow.sparsity.update import Layer, Rewired, Rule, Step, drop_count
 
@@ -48,7 +48,7 @@ class FanIn(Step):
     def _one(self, layer: Layer, planned: int, rule: Rule) -> Rewired:
         rows, columns = layer.matrix
         mask = layer.mask
-        n = int(mask.count_nonzero())
+        n = count(mask)
         k = 0 if layer.frozen else drop_count(layer.drop_fraction, n)
         if k == 0 and planned >= n:
             nothing = torch.zeros_like(mask)
@@ -59,11 +59,11 @@ class FanIn(Step):
         candidates = ~kept
         if not self.revive:
             candidates = candidates & alive.repeat_interleave(columns)
-        k = min(k, int(candidates.count_nonzero()))
+        k = min(k, count(candidates))
         grow_scores = full_scores(layer, rule.grow, candidates)
         salient = kept | highest(grow_scores, candidates, k)
         alive = self._survivors(salient.view(rows, columns).sum(1), alive, planned, columns, last=layer.last)
-        fan_in = min(columns, planned // int(alive.count_nonzero()))
+        fan_in = min(columns, planned // count(alive))
         chosen = _fill(drop_scores, kept, grow_scores, candidates, (rows, columns), fan_in) & alive.unsqueeze(1)
         new = chosen.view(-1)
         staying = _cut(drop_scores, kept, (rows, columns), fan_in) & new
@@ -73,11 +73,11 @@ class FanIn(Step):
         """Rows that keep weights."""
         if last:
             return alive
-        fan_in = planned // int(alive.count_nonzero())
+        fan_in = planned // count(alive)
         eligible = torch.ones_like(alive) if self.revive else alive
         stay = eligible & (salient >= max(1.0, self.min_salient * fan_in))
         least = math.ceil(planned / columns)
-        if int(stay.count_nonzero()) < least:
+        if count(stay) < least:
             stay = highest(salient.to(torch.int64), eligible, least)
         return stay
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from regrow.errors import InputError
 from regrow.sparsity.layers import plain_name
-from regrow.sparsity.select import highest, lowest
+from regrow.sparsity.select import count, highest, lowest
 from regrow.sparsity.structures._rows import full_scores
 from regrow.sparsity.update import Layer, Rewired, Rule, Step, drop_count
 
@@ -84,7 +84,7 @@ class Filters(Step):
 
     def _group(self, members: list[Layer], target: int, rule: Rule) -> list[Rewired]:
         alive = torch.stack([m.mask.view(m.matrix).any(1) for m in members]).any(0)
-        now = int(alive.count_nonzero())
+        now = count(alive)
         surplus = max(0, now - target)
         frozen = any(m.frozen for m in members)
         k = 0 if frozen else drop_count(members[0].drop_fraction, now - surplus)
@@ -95,10 +95,10 @@ class Filters(Step):
         second = lowest(worth, alive & ~gone, min(k, now - surplus))
         kept = alive & ~gone & ~second
         candidates = ~kept if rule.regrow_dropped else ~alive
-        n_grow = target - int(kept.count_nonzero())
+        n_grow = target - count(kept)
         if n_grow > 0:
             promise = torch.stack([_per_filter(m, rule, grow=True) for m in members]).sum(0)
-            come = highest(promise, candidates, min(n_grow, int(candidates.count_nonzero())))
+            come = highest(promise, candidates, min(n_grow, count(candidates)))
         else:
             come = torch.zeros_like(alive)
         return [_rewired(m, kept, come, gone) for m in members]

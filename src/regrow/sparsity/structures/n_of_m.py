@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regrow.errors import InputError
-from regrow.sparsity.select import lowest
+from regrow.sparsity.select import count, lowest
 from regrow.sparsity.structures._rows import ascending, descending, full_scores
 from regrow.sparsity.update import Layer, Rewired, Rule, Step, drop_count
 
@@ -59,7 +59,7 @@ class NOfM(Step):
 
     def _one(self, layer: Layer, rule: Rule) -> Rewired:
         mask, matrix = layer.mask, layer.matrix
-        k = 0 if layer.frozen else drop_count(layer.drop_fraction, int(mask.count_nonzero()))
+        k = 0 if layer.frozen else drop_count(layer.drop_fraction, count(mask))
         if k == 0:
             nothing = torch.zeros_like(mask)
             return Rewired(mask.clone(), nothing, nothing.clone())
