@@ -22,13 +22,6 @@ LONGEST = (
     "test_report_page",
     "test_cli",
 )
-    "test_kill",
-    "test_run_study",
-    "test_report_browser",
-    "test_methods_contract",
-    "test_report_page",
-    "test_cli",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
