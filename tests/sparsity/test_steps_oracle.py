@@ -367,7 +367,7 @@ def test_chained_prunes_by_relative_importance_and_looks_at_what_is_left() -> No
         layers = consecutive(number)
         rng = np.random.default_rng(number)
         planned = [int(rng.integers(0, int(one.mask.count_nonzero()) + 1)) for one in layers]
-        planned = [max(1, n) for n in planned]
+        planned = [min(max(1, n), int(one.mask.count_nonzero())) for n, one in zip(planned, layers, strict=True)]
         due = rule(layers, DROPS["ria"], CannistraciHebb("CH2"), planned=planned, falling=True)
         found = Chained(pruning="layer")(layers, due)
         for change, one, n in zip(found, layers, planned, strict=True):

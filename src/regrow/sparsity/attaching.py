@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -88,6 +90,12 @@ def attach(
             raise InputError(f"seeds must be whole numbers >= 0, got {value!r}.")
     sparse = [i for i in range(len(made.layers)) if made.may_be_sparse(i)]
     _refuse([made.layers[i] for i in sparse], inner, zeros_are_fine=state is not None or _keeps_zeros(method))
+    if made.window.interval and not made.window.count() and sparse:
+        warnings.warn(
+            f"{method.name} has no update in {total_steps} steps (one is due every {made.window.interval}): it trains "
+            "like Static. Next: train longer, or give a timing with a shorter interval.",
+            stacklevel=2,
+        )
     group = ranks.process_group(process_group)
     with torch.no_grad():
         if state is None:
@@ -110,7 +118,9 @@ def attach(
         if state is not None:
             sparsifier.load_state_dict(state)
         pairs = getattr(method.step, "followers", ()) if sparse else ()
-        sparsifier.start([(leader, names[name]) for leader, name in pairs if leader in masks])
+        # the values of a filter may go only if all layers that make its channel can lose it
+        whole = [(members[0], name, names[name]) for members, name in pairs if masks.keys() >= set(members)]
+        sparsifier.start(whole)
     return sparsifier
 
 
@@ -137,6 +147,13 @@ def _initial_masks(
             for view, n in zip(views, counts, strict=True)
         ]
         due, found = counts, [int(m.count_nonzero()) for m in masks]
+    for view, mask in zip(views, masks, strict=True):
+        if not plan.method.step.holds(mask, view.shape):
+            raise InputError(
+                f"the first mask of {view.name} ({type(rule).__name__}) has not the structure of "
+                f"{type(plan.method.step).__name__}.",
+                "leave the method's own initial mask, or give one that fits.",
+            )
     if due != found:
         raise InputError(f"{type(rule).__name__} gave masks of {found} active weights where {due} are planned.")
     return {one.name: mask for one, mask in zip(chosen, masks, strict=True)}
@@ -191,6 +208,8 @@ def _refuse(sparse: list[Chosen], optimizer: Optimizer, *, zeros_are_fine: bool)
                 f"the optimiser does not hold {chosen.name}.",
                 "give it all parameters of the model, or leave the layer out with layers=['!...'].",
             )
+        if attached_to(chosen.parameter):
+            gc.collect()  # a sparsifier that nobody holds any more may only wait for this
         if attached_to(chosen.parameter):
             raise InputError(f"{chosen.name} already has a sparsifier.", "call its detach() first.")
         if not zeros_are_fine:

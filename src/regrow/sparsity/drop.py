@@ -162,6 +162,7 @@ class Signs:
     """
 
     needs_gradient: ClassVar[bool] = False
+    depends_on_k: ClassVar[bool] = True
 
     def __call__(self, layer: Layer, where: Tensor, k: int) -> Tensor:
         """0 for the chosen, 1 for the others; see `regrow.sparsity.update.Criterion`."""

@@ -51,7 +51,7 @@ class Engine:
         self.step_count = 0
         self.update_count = 0
         self.history: list[history.Row] = []
-        self._optimizer = optimizer
+        self._of = weakref.ref(optimizer)  # the optimiser's hook holds the engine, and nothing else needs to
         self._plan = plan
         self._growth_seed = growth_seed
         self._verify_every = verify_every
@@ -60,6 +60,8 @@ class Engine:
         self._reference = method.state == "reference"
         self._mask_after_step = self._reference or not keeps_zeros(optimizer)
         self._handles: list[Any] = []
+        self._closed = False
+        weakref.finalize(self, _remove, self._handles)
         self._config = {
             **method.describe(),
             "total_steps": total_steps,
@@ -79,44 +81,57 @@ class Engine:
         self._followers_engaged = False
         self._dense_weights = sum(c.size for c in plan.layers if c.name not in self._sparse)
 
+    @property
+    def _optimizer(self) -> Optimizer:
+        optimizer = self._of()
+        if optimizer is None:
+            raise RegrowError("the optimiser that the sparsifier was attached to is gone.", "keep it, or attach again.")
+        return optimizer
+
     # ---- hooks
 
-    def start(self, followers: Iterable[tuple[str, nn.Parameter]] = ()) -> None:
+    def start(self, followers: Iterable[tuple[str, str, nn.Parameter]] = ()) -> None:
         """Zero the inactive weights and register the hooks; `attach` does it."""
         guard.welcome(self._optimizer)
         if not self._sparse and self.update_interval == 0:
             return
-        dirty = False
-        for layer in self._sparse.values():
-            _ATTACHED[id(layer.parameter)] = self
-            layer.mask_weight()
-            inactive = ~layer.mask.flags()
-            state = state_tensors(self._optimizer, layer.parameter)
-            if self.step_count == 0 and not self._reference:
-                dirty |= any(bool((tensor.flatten()[inactive] != fresh).any()) for tensor, fresh in state)
-                self._reset_state(layer.parameter, inactive)
-            if not self._reference:
-                self._hook(layer.parameter.register_post_accumulate_grad_hook(layer.mask_gradient))  # type: ignore[no-untyped-call]
-            if self.method.needs_gradient and self.update_interval:
-                self._hook(layer.parameter.register_hook(layer.keep_gradient))  # type: ignore[no-untyped-call]
-        for name, parameter in followers:
-            follower = Follower(self._sparse[name], parameter)
+        resumed = self.step_count > 0
+        dirty = [self._start_layer(layer, resumed=resumed) for layer in self._sparse.values()]
+        for leader, name, parameter in followers:
+            follower = Follower(name, self._sparse[leader], parameter)
             self._followers.append(follower)
             self._hook(parameter.register_post_accumulate_grad_hook(follower.mask_gradient))  # type: ignore[no-untyped-call]
         if self._followers_engaged:
             self._engage_followers()
-        if self.step_count == 0:
+        if not resumed:
             forget_directions(self._optimizer)
-        if dirty:
+        if any(dirty):
             warnings.warn(
                 "attached to an optimiser that has already made steps: the state of inactive weights was reset.",
                 stacklevel=3,
             )
         guard.watch(self._optimizer, [id(layer.parameter) for layer in self._sparse.values()])
-        # a compiled step must not trace it: masks change shape and meaning at every update
-        hook = torch.compiler.disable(self._after_step)  # type: ignore[no-untyped-call]
-        self._hook(self._optimizer.register_step_post_hook(hook))
+        # a compiled step must not trace these: masks change shape and meaning at every update
+        if not self._reference:
+            self._hook(self._optimizer.register_step_pre_hook(torch.compiler.disable(self._before_step)))  # type: ignore[no-untyped-call]
+        self._hook(self._optimizer.register_step_post_hook(torch.compiler.disable(self._after_step)))  # type: ignore[no-untyped-call]
         self._prepare_next()
+
+    def _start_layer(self, layer: Tracked, *, resumed: bool) -> bool:
+        """Zero and hook one layer; whether the optimiser held state of its inactive weights."""
+        _ATTACHED[id(layer.parameter)] = self
+        layer.mask_weight()
+        dirty = False
+        if not self._reference:
+            self._hook(layer.parameter.register_post_accumulate_grad_hook(layer.mask_gradient))  # type: ignore[no-untyped-call]
+        if self.method.needs_gradient and self.update_interval:
+            self._hook(layer.parameter.register_hook(layer.keep_gradient))  # type: ignore[no-untyped-call]
+        if not resumed and not self._reference:
+            inactive = ~layer.mask.flags()
+            state = state_tensors(self._optimizer, layer.parameter)
+            dirty = any(bool((tensor.flatten()[inactive] != fresh).any()) for tensor, fresh in state)
+            self._reset_state(layer.parameter, inactive)
+        return dirty
 
     def _hook(self, handle: Any) -> None:
         self._handles.append(handle)
@@ -134,6 +149,8 @@ class Engine:
                 layer.memory = None
 
     def _due(self, step: int) -> bool:
+        if self._closed:
+            return False
         window = self._plan.window
         unsettled = self._postponed and (window.open(step) or self._must_settle(step))
         return window.due(step) or unsettled
@@ -141,6 +158,13 @@ class Engine:
     def _must_settle(self, step: int) -> bool:
         """Whether the final number of weights is still to come although updates are over."""
         return bool(self._sparse) and not self.is_final and step > 0
+
+    def _before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        """Hook before the optimiser's step: mask gradients that were set or changed since the backward pass."""
+        for layer in self._sparse.values():
+            layer.mask_changed_gradient()
+        for follower in self._followers:
+            follower.mask_gradient(follower.parameter)
 
     @torch.no_grad()
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
@@ -157,7 +181,7 @@ class Engine:
             for follower in self._followers:
                 follower.mask_weight()
         due = self._due(self.step_count)
-        if due or self._verification_due():
+        if due or self.step_count == 1 or self._verification_due():
             for layer in self._sparse.values():
                 layer.verify()
         if due:
@@ -232,8 +256,8 @@ class Engine:
             progress=self._progress(),
             step_grad=step_grad,
             ever=unpack(layer.track.ever, mask.numel()).to(mask.device) if self.method.needs_history else None,
-            # a layer that took no part in the loss cannot grow by its gradient
-            frozen=layer.frozen or (self.method.needs_gradient and gradient is None),
+            # what a layer grows while it takes no part in the loss could not learn
+            frozen=layer.frozen or layer.parameter.grad is None or (self.method.needs_gradient and gradient is None),
             last=layer.name == self._plan.layers[-1].name,
         )
 
@@ -262,7 +286,7 @@ class Engine:
         if getattr(method.step, "loses_by_rounding", False):
             due = [n if 0 < n <= planned else planned for n, planned in zip(after, rule.planned, strict=True)]
             found = after
-        elif method.step.global_counts and self._counts_moved():
+        elif method.step.counts_shift and self._counts_moved():
             due, found = [rule.total], [sum(after)]
         else:
             due = method.step.held(rule.planned, sizes, drop_fraction if rule.progress < 1 else 0.0)
@@ -345,14 +369,19 @@ class Engine:
         """Remove all hooks; the weights stay as they are, inactive ones zero."""
         if not self._handles:
             return
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        _remove(self._handles)
         for layer in self._sparse.values():
             layer.gradient = layer.memory = None
             if _ATTACHED.get(id(layer.parameter)) is self:
                 del _ATTACHED[id(layer.parameter)]
-        guard.release(self._optimizer, [id(layer.parameter) for layer in self._sparse.values()])
+        guard.release(self._of(), [id(layer.parameter) for layer in self._sparse.values()])
+
+
+def _remove(handles: list[Any]) -> None:
+    """Remove hooks; also when an engine goes without `detach`, so that its masks do not outlive it."""
+    for handle in handles:
+        handle.remove()
+    handles.clear()
 
 
 def attached_to(parameter: nn.Parameter) -> bool:

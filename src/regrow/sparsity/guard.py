@@ -58,9 +58,10 @@ def watch(optimizer: Optimizer, parameters: list[int]) -> None:
         _watching = True
 
 
-def release(optimizer: Optimizer, parameters: list[int]) -> None:
-    """Stop watching."""
-    optimizer.defaults = dict(optimizer.defaults)
+def release(optimizer: Optimizer | None, parameters: list[int]) -> None:
+    """Stop watching; the optimiser may be gone already."""
+    if optimizer is not None:
+        optimizer.defaults = dict(optimizer.defaults)
     for key in parameters:
         _OWNERS.pop(key, None)
 

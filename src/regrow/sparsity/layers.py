@@ -63,7 +63,8 @@ def choose(model: nn.Module, layers: Choice | None = None, keep_dense: Iterable[
 
     Args:
         model: the model. By default the weights of its Linear, Conv, ConvTranspose and MultiheadAttention modules
-            that require a gradient are chosen: no bias, norm, embedding, token or position table.
+            that require a gradient are chosen: no bias, norm, token or position table, no embedding nor a head tied
+            to one.
         layers: None for all of these; or patterns over parameter or module names (``"layer1.*"``; one that begins with
             ``!`` leaves out); or a function ``(parameter name, owner) -> bool``.
         keep_dense: patterns of layers that keep all their weights but count in the density.
@@ -72,9 +73,20 @@ def choose(model: nn.Module, layers: Choice | None = None, keep_dense: Iterable[
         InputError: a pattern that matches nothing, or a weight that cannot be made sparse.
     """
     found: list[Chosen] = []
+    elsewhere = {  # a head tied to an embedding is an embedding
+        id(parameter)
+        for module in model.modules()
+        if not isinstance(module, (*OWNERS, nn.MultiheadAttention))
+        for parameter in module._parameters.values()
+        if parameter is not None
+    }
     for name, owner, attribute in _candidates(model):
         parameter: nn.Parameter | None = getattr(owner, attribute)
         if parameter is None or not parameter.requires_grad:
+            continue
+        if not isinstance(parameter, nn.parameter.UninitializedParameter) and parameter.numel() == 0:
+            continue
+        if layers is None and id(parameter) in elsewhere:
             continue
         if all(parameter is not other.parameter for other in found):
             found.append(Chosen(name, parameter, owner, attribute))

@@ -48,8 +48,9 @@ class Plan:
         """Density that is due after the update at ``step`` (0: at the start)."""
         final = self.method.target_density
         if not self.falling or step >= self.settled:
-            return final
-        return self.method.density(Fraction(step, self.settled), final)
+            return final  # also where the only update is the window's first
+        begun = self.window.start  # a fall that begins later is as steep as one that begins at once
+        return self.method.density(max(Fraction(0), (step - begun) / (self.settled - begun)), final)
 
     def planned(self, step: int) -> list[int]:
         """Active weights of each layer by the allocation at that density."""
@@ -64,6 +65,8 @@ class Plan:
             return False
         if self.falling and self.method.step.global_counts:
             return True
+        if getattr(self.method.initial, "scope", "layer") == "global":
+            return self.method.target_density < 1
         return min(self.n_active[i], self.n_final[i]) < one.size
 
     @property
@@ -123,9 +126,11 @@ def make_plan(
         return Plan(method, chosen, sizes, sizes, window, 0)
     method = method.bound(model, [c.name for c in chosen])
     settled = _settled(method, window, total_steps)
-    n_final = _given_counts(method, chosen) or _allocated(method, chosen, final)
+    given = _given_counts(method, chosen)
+    n_final = given or _allocated(method, chosen, final)
     start = n_final if settled == 0 else _allocated(method, chosen, method.start_density)
-    n_start = method.step.held(start, sizes, method.drop_fraction(0.0)) if window.count() else start
+    held = window.count() and not given  # a given mask is what it is until the first update
+    n_start = method.step.held(start, sizes, method.drop_fraction(0.0)) if held else start
     return Plan(method, chosen, n_start, n_final, window, settled)
 
 

@@ -74,10 +74,19 @@ def lowest_of_all(scores: Sequence[Tensor], where: Sequence[Tensor], k: int) -> 
         return [torch.zeros_like(w) for w in where]
     if k >= sum(available):
         return [w.clone() for w in where]
+    scores = _of_one_type(scores)
     values = [_full(s, w, n) for s, w, n in zip(scores, where, available, strict=True)]
     if any(v is None for v in values):  # an infinite score, or whole numbers: no value is left to mark the others
         return _plain(scores, where, k)
     return _by_threshold(cast(list[Tensor], values), k)
+
+
+def _of_one_type(scores: Sequence[Tensor]) -> list[Tensor]:
+    """Scores of the widest type among them, so that layers of different types compare."""
+    widest = scores[0].dtype
+    for one in scores[1:]:
+        widest = torch.promote_types(widest, one.dtype)
+    return [one.to(widest) for one in scores]
 
 
 def smallest(values: Tensor, k: int) -> Tensor:
@@ -162,6 +171,7 @@ def _by_threshold(values: list[Tensor], k: int) -> list[Tensor]:
 def _compared(values: Tensor, threshold: Tensor, how: np.ufunc) -> Tensor:
     if values.device.type == "cpu" and values.dtype not in (torch.bfloat16, torch.float16):
         return torch.from_numpy(how(values.detach().numpy(), threshold.numpy()))
+    threshold = threshold.to(values.device)
     return values < threshold if how is np.less else values == threshold
 
 
@@ -173,7 +183,8 @@ def _places(flags: Tensor) -> Tensor:
 
 def _kth_smallest(values: list[Tensor], k: int) -> Tensor:
     if values[0].device.type != "cpu":
-        whole = values[0] if len(values) == 1 else torch.cat(values)
+        device = values[0].device
+        whole = values[0] if len(values) == 1 else torch.cat([v.to(device) for v in values])
         return whole.kthvalue(k).values
     half = values[0].dtype in (torch.bfloat16, torch.float16)
     arrays = [(v.float() if half else v).detach().numpy() for v in values]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from regrow.errors import InputError
 from regrow.files import value_digest
+from regrow.sparsity import ranks
 from regrow.sparsity.engine import Engine
 from regrow.sparsity.layers import Chosen, plain_name
 from regrow.sparsity.masks import pack, unpack
@@ -86,6 +87,9 @@ class Sparsifier(Engine):
             if name not in found or tuple(found[name].shape) != layer.shape:
                 raise InputError(f"the model has no parameter {name} of shape {list(layer.shape)}.", "give it a copy.")
             layer.mask.apply(found[name].detach())
+        for follower in self._followers:
+            if follower.name in found:
+                follower.mask(found[follower.name])
 
     def memory(self) -> dict[str, int]:
         """Bytes held between steps: ``mask``, ``history`` (on the host), ``gradient``."""
@@ -145,6 +149,7 @@ class Sparsifier(Engine):
             "step": self.step_count,
             "update": self.update_count,
             "postponed": self._postponed,
+            "closed": self._closed,
             "masks": {name: torch.from_numpy(pack(layer.mask.flags())) for name, layer in layers},
             "first": {name: torch.from_numpy(layer.track.first.copy()) for name, layer in layers},
             "ever": {name: torch.from_numpy(layer.track.ever.copy()) for name, layer in layers},
@@ -169,13 +174,16 @@ class Sparsifier(Engine):
             for part in ("first", "ever", "fresh"):
                 setattr(layer.track, part, state[part][name].cpu().numpy().copy())
             layer.frozen = name in state["frozen"]
+            layer.gradient = layer.memory = None
             layer.mask_weight()
         self.step_count, self.update_count = int(state["step"]), int(state["update"])
-        self._postponed = bool(state["postponed"])
+        self._postponed, self._closed = bool(state["postponed"]), bool(state.get("closed", False))
         self.history = [dict(told) for told in state["history"]]  # type: ignore[misc]
         self._prepare_next()
         for name, memory in state["gradients"].items():
             self._sparse[name].memory = memory.to(self._sparse[name].parameter.device, copy=True)
+        for follower in self._followers:
+            follower.dead = None
         self._followers_engaged = bool(state["followers"])
         if self._followers_engaged:
             self._engage_followers()
@@ -249,5 +257,10 @@ class Sparsifier(Engine):
             progress=1.0,
             falling=True,
         )
+        number = self.update_count + 1
         for layer, change in zip(layers, self.method.step(views, rule), strict=True):
-            self._apply(layer, change, self.update_count + 1)
+            self._apply(layer, change, number)
+            self.history.append(layer.track.row(self.step_count, number, layer.name, change, 0.0))
+        self._closed = True  # what comes after is training at the final density
+        ranks.check_equal(self._group, self._flags(), layers[0].parameter.device)
+        self._engage_followers()

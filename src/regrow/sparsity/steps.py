@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -46,6 +46,8 @@ class DropGrow(Step):
         """Whether layers compete for weights while the density falls."""
         return self.pruning == "global"
 
+    counts_shift: ClassVar[bool] = True
+
     def __call__(self, layers: Sequence[Layer], rule: Rule) -> list[Rewired]:
         """See `Step`."""
         pruned = self.pruned(layers, rule)
@@ -65,7 +67,23 @@ class DropGrow(Step):
         ranking = getattr(rule.drop, "hard", rule.drop)  # pruning is no lottery
         if self.pruning == "global":
             return prune(layers, ranking, rule.total)
-        return [prune([one], ranking, n)[0] for one, n in zip(layers, rule.planned, strict=True)]
+        now = [count(one.mask) for one in layers]
+        return [prune([one], ranking, n)[0] for one, n in zip(layers, _reachable(now, rule), strict=True)]
+
+
+def _reachable(now: Sequence[int], rule: Rule) -> list[int]:
+    """The planned numbers, where pruning can reach them: rounding to a smaller total may raise one layer's by a weight.
+
+    Such a layer stays as it is, and others keep one weight more, so that the total is exact.
+    """
+    wanted = [min(n, planned) for n, planned in zip(now, rule.planned, strict=True)]
+    missing = sum(rule.planned) - sum(wanted)
+    while missing > 0 and any(n > w for n, w in zip(now, wanted, strict=True)):
+        for i, n in enumerate(now):
+            if missing and n > wanted[i]:
+                wanted[i] += 1
+                missing -= 1
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,8 @@ class SoftBound(Step):
 
     soft: bool = True
     of: Literal["all", "active"] = "active"
+
+    exact_layers: ClassVar[bool] = True
 
     def __call__(self, layers: Sequence[Layer], rule: Rule) -> list[Rewired]:
         """See `Step`."""

@@ -380,7 +380,7 @@ class _Expected:
             rows = [c.shape[0] for c in self.plan.layers]
             fits = all(n - r < c <= n for c, n, r in zip(counts, self.last, rows, strict=True))
             _require(fits, f"I1: {counts} active weights, {self.last} less than a row are due at {steps}")
-        elif step.global_counts and (self.plan.falling or hasattr(self.method.initial, "for_all")):
+        elif step.counts_shift and (self.plan.falling or hasattr(self.method.initial, "for_all")):
             _require(sum(counts) == sum(self.last), f"I1: {counts} active weights, {sum(self.last)} due at {steps}")
         else:
             _require(counts == self.last, f"I1: {counts} active weights, {self.last} due after step {steps}")

@@ -56,8 +56,13 @@ class Tracked:
         gradient = parameter.grad
         if gradient is not None:
             self.mask.apply(gradient)
-            if self.keeping:
-                self._left = (id(gradient), gradient._version)
+            self._left = (id(gradient), gradient._version)
+
+    def mask_changed_gradient(self) -> None:
+        """Mask the gradient again if it is not what the hook left: set by hand, clipped, or given noise."""
+        gradient = self.parameter.grad
+        if gradient is not None and self._left != (id(gradient), gradient._version):
+            self.mask_gradient(self.parameter)
 
     def keep_gradient(self, gradient: Tensor) -> None:
         """Hook before accumulation: add the dense gradient to the buffer; a new accumulation begins a new sum."""
@@ -120,9 +125,14 @@ class Tracked:
 class Follower:
     """A bias or norm parameter with one value a filter, held at zero where the filter is dead once updates are over."""
 
-    def __init__(self, leader: Tracked, parameter: nn.Parameter) -> None:
-        self.leader, self.parameter = leader, parameter
+    def __init__(self, name: str, leader: Tracked, parameter: nn.Parameter) -> None:
+        self.name, self.leader, self.parameter = name, leader, parameter
         self.dead: Tensor | None = None
+
+    def mask(self, parameter: Tensor) -> None:
+        """Zero the dead filters' values of a copy of the parameter."""
+        if self.dead is not None:
+            zero_where(parameter.detach(), self.dead.to(parameter.device))
 
     def engage(self) -> Tensor:
         """Hold the dead filters' values at zero from now on; returns their flags, bool (filters,)."""
@@ -140,5 +150,4 @@ class Follower:
 
     def mask_weight(self) -> None:
         """Zero the dead filters' values."""
-        if self.dead is not None:
-            zero_where(self.parameter.detach(), self.dead)
+        self.mask(self.parameter)

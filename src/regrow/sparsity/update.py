@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -167,9 +167,17 @@ class Step:
     """
 
     #: Whether the step itself reads dense gradients, whatever the growth criterion says.
-    needs_gradient = False
-    #: Whether layers compete for weights, so that each one's number is known only afterwards.
-    global_counts = False
+    needs_gradient: ClassVar[bool] = False
+    #: Whether layers compete for weights, so that any of them may become sparse.
+    global_counts: ClassVar[bool] = False
+    #: Whether layers may hold other numbers than planned while the density falls; the total is exact.
+    counts_shift: ClassVar[bool] = False
+    #: Whether the density must stay as it is at the start.
+    fixed_density: ClassVar[bool] = False
+    #: Whether all weights of a layer are ranked at once, by scores that do not depend on how many go.
+    ranks_all: ClassVar[bool] = False
+    #: Whether the first mask must have the planned number in every layer.
+    exact_layers: ClassVar[bool] = False
 
     def __call__(self, layers: Sequence[Layer], rule: Rule) -> list[Rewired]:
         """New masks of all layers; pure.
@@ -183,6 +191,10 @@ class Step:
     def fit(self, shapes: Sequence[tuple[int, ...]], counts: Sequence[int], names: Sequence[str] = ()) -> list[int]:
         """The nearest numbers of active weights that the structure can hold, layer by layer."""
         return list(counts)
+
+    def holds(self, mask: Tensor, shape: tuple[int, ...]) -> bool:
+        """Whether a first mask, bool (N,), has the structure."""
+        return True
 
     def held(self, planned: Sequence[int], sizes: Sequence[int], drop_fraction: float) -> list[int]:
         """Active weights of each layer from an update with ``drop_fraction`` to the next, from the planned ones."""

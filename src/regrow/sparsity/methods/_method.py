@@ -80,6 +80,23 @@ class Method:
             raise InputError(f"window must be a whole number of steps >= 1, got {self.window!r}.")
         if self.window > 1 and self.decay is not None:
             raise InputError("window and growth by momentum both average gradients.", "leave window at 1.")
+        self._refuse_unfit_parts()
+
+    def _refuse_unfit_parts(self) -> None:
+        step, drop = type(self.step).__name__, type(self.drop).__name__
+        stays = isinstance(self.density, Hold)
+        if self.step.fixed_density and not stays:
+            raise InputError(f"{step} has one density, and {self.density!r} changes it.", "leave density at Hold().")
+        if getattr(self.drop, "depends_on_k", False) and (self.step.ranks_all or not stays):
+            raise InputError(
+                f"{drop} chooses a number of weights within one layer; it is no order to prune or rank by.",
+                "use it with DropGrow or SoftBound and a density that stays, or drop by Magnitude().",
+            )
+        if self.step.exact_layers and getattr(self.initial, "scope", "layer") == "global":
+            raise InputError(
+                f"{step} needs the planned number of weights in every layer, and the first mask ranks all together.",
+                'give the initial mask scope="layer".',
+            )
         if not self.regrow_dropped and getattr(self.step, "needs_regrow_dropped", False):
             raise InputError(
                 f"{type(self.step).__name__} fills every row up to its number of weights: it needs those just dropped.",

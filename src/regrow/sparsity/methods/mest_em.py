@@ -18,12 +18,12 @@ VARIANTS = {
 }
 
 
-def MESTEM(sparsity: float, *, lam: float = 0.01, variant: str = "library", **parts: object) -> Method:  # noqa: N802
+def MESTEM(sparsity: float, *, lam: float = 0.0, variant: str = "library", **parts: object) -> Method:  # noqa: N802
     """Elastic mutation: as many weights grow at random as were dropped.
 
     Args:
         sparsity: share of inactive weights.
-        lam: lambda, the weight of the gradient in the drop score; 0 (the authors' default in code) drops by magnitude.
+        lam: lambda, the weight of the gradient in the drop score; 0, as in the authors' code, drops by magnitude.
         variant: ``"library"`` (the drop fraction is a share of the active weights, as in `SET`) or ``"original"`` (of
             all weights: 0.02, then 0.01 from three quarters of the updates on; every 5 epochs up to 120 of 160).
         parts: parts of the `Method` to exchange; ``grow=GradientGrowth()`` is the variant of the robustness study.

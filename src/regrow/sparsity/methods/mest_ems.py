@@ -18,12 +18,12 @@ VARIANTS = {
 }
 
 
-def MESTEMS(sparsity: float, *, lam: float = 0.01, variant: str = "library", **parts: object) -> Method:  # noqa: N802
+def MESTEMS(sparsity: float, *, lam: float = 0.0, variant: str = "library", **parts: object) -> Method:  # noqa: N802
     """Elastic mutation with a soft bound: between updates a layer holds a margin above its density.
 
     Args:
         sparsity: share of inactive weights, met exactly from the last update on.
-        lam: lambda, the weight of the gradient in the drop score; 0 (the authors' default in code) drops by magnitude.
+        lam: lambda, the weight of the gradient in the drop score; 0, as in the authors' code, drops by magnitude.
         variant: ``"library"`` (a tenth more than the final number at first, falling in a straight line) or
             ``"original"`` (0.02 of all weights, then 0.01, then none; every 5 epochs up to 120 of 160).
         parts: parts of the `Method` to exchange; the drop fraction is the margin.

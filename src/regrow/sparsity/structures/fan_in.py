@@ -35,6 +35,13 @@ class FanIn(Step):
 
     needs_regrow_dropped: ClassVar[bool] = True
     loses_by_rounding: ClassVar[bool] = True
+    ranks_all: ClassVar[bool] = True
+    exact_layers: ClassVar[bool] = True
+
+    def holds(self, mask: Tensor, shape: tuple[int, ...]) -> bool:
+        """See `Step`: all rows that have weights have as many."""
+        rows = mask.view(shape[0], -1).sum(1)
+        return bool((rows[rows > 0] == rows.max()).all())
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -56,11 +63,11 @@ class FanIn(Step):
         drop_scores = full_scores(layer, rule.drop, mask)
         kept = mask & ~lowest(drop_scores, mask, k)
         alive = mask.view(rows, columns).any(1)
-        candidates = ~kept
+        candidates = ~kept if k else torch.zeros_like(mask)
         if not self.revive:
             candidates = candidates & alive.repeat_interleave(columns)
         k = min(k, count(candidates))
-        grow_scores = full_scores(layer, rule.grow, candidates)
+        grow_scores = full_scores(layer, rule.grow, candidates) if k else torch.zeros_like(drop_scores)
         salient = kept | highest(grow_scores, candidates, k)
         alive = self._survivors(salient.view(rows, columns).sum(1), alive, planned, columns, last=layer.last)
         fan_in = min(columns, planned // count(alive))

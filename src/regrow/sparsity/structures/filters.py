@@ -29,15 +29,22 @@ class Filters(Step):
 
     Attributes:
         tied: groups of layers whose filters belong together, by parameter name; found when attached.
-        followers: pairs of a layer and a bias or norm parameter with one value a filter; found when attached. Once
+        followers: pairs of tied layers and a bias or norm parameter with one value a filter; found when attached. Once
             updates are over, those of dead filters are held at zero, so that the filter's channel is zero and can be
             taken out exactly. (Before, they must live: a zero behind a ReLU passes no gradient that could grow it.)
     """
 
     tied: tuple[tuple[str, ...], ...] = ()
-    followers: tuple[tuple[str, str], ...] = ()
+    followers: tuple[tuple[tuple[str, ...], str], ...] = ()
 
     keeps_last: ClassVar[bool] = True
+    ranks_all: ClassVar[bool] = True
+    exact_layers: ClassVar[bool] = True
+
+    def holds(self, mask: Tensor, shape: tuple[int, ...]) -> bool:
+        """See `Step`: a filter has all its weights, or none."""
+        rows = mask.view(shape[0], -1)
+        return torch.equal(rows.any(1), rows.all(1))
 
     def bind(self, model: nn.Module, names: Sequence[str]) -> Filters:
         """The step for one model: ties by its channel graph, if it can be traced; else every layer for itself."""
@@ -59,7 +66,7 @@ class Filters(Step):
                 whole = [n for n, first in zip(group.norms, group.norm_offsets, strict=True) if first == 0]
                 values = [f"{norm}.{part}" for norm in whole for part in ("weight", "bias")] + list(group.biases)
                 fits = [v for v in values if v in parameters and parameters[v].shape == (group.size,)]
-                followers += [(members[0], value) for value in fits]
+                followers += [(members, value) for value in fits]
         return replace(self, tied=tuple(tied), followers=tuple(followers))
 
     def groups(self, layers: Sequence[Layer]) -> list[list[int]]:

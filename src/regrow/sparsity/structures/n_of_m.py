@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,16 @@ class NOfM(Step):
 
     n: int = 2
     m: int = 4
+
+    fixed_density: ClassVar[bool] = True
+    ranks_all: ClassVar[bool] = True
+    exact_layers: ClassVar[bool] = True
+
+    def holds(self, mask: Tensor, shape: tuple[int, ...]) -> bool:
+        """See `Step`: every group has its number."""
+        matrix = (shape[0], mask.numel() // shape[0])
+        due = torch.tensor(self.group_counts(matrix[1]), device=mask.device)
+        return bool((self.grouped(mask, matrix, False).sum(-1) == due).all())
 
     def __post_init__(self) -> None:
         """Check the values."""
