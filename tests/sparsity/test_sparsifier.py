@@ -2,11 +2,13 @@
 
 import copy
 import gc
+import hashlib
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -38,12 +40,25 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, start:
         optimizer.step()
 
 
-def test_rigl_equals_a_slow_loop_over_200_updates() -> None:
+def slow_growth(
+    method: str, name: str, number: int, candidates: list[int], gradient: torch.Tensor, k: int
+) -> list[int]:
+    """RigL's largest gradients, or SET's smallest random words, one a candidate in flat order."""
+    if method == "rigl":
+        return sorted(candidates, key=lambda i: (-abs(float(gradient[i])), i))[:k]
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    words = np.random.Philox(np.random.SeedSequence(entropy=0, spawn_key=(2, key, number))).random_raw(len(candidates))
+    order = sorted(range(len(candidates)), key=lambda j: (int(words[j]), j))
+    return [candidates[j] for j in order[:k]]
+
+
+@pytest.mark.parametrize("which", ["rigl", "set"])
+def test_methods_equal_a_slow_loop_over_200_updates(which: str) -> None:
     steps = 201
     settings = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}
     model, plain = small(), small()
     optimizer = torch.optim.SGD(model.parameters(), **settings)
-    method = RigL(0.6, timing=Every(1, stop=1.0), drop_fraction=Constant(0.3))
+    method = {"rigl": RigL, "set": SET}[which](0.6, timing=Every(1, stop=1.0), drop_fraction=Constant(0.3))
     sparsifier = attach(model, optimizer, method, total_steps=steps)
     masks = {name: mask.clone() for name, mask in sparsifier.masks.items()}
     slow = torch.optim.SGD(plain.parameters(), **settings)
@@ -67,7 +82,7 @@ def test_rigl_equals_a_slow_loop_over_200_updates() -> None:
                 k = len(active) * 3 // 10
                 dropped = sorted(active, key=lambda i: (abs(flat[i]), i))[:k]
                 candidates = sorted(set(range(len(flat))) - set(active) | set(dropped))
-                grown = sorted(candidates, key=lambda i: (-abs(float(g[i])), i))[:k]
+                grown = slow_growth(which, name, t, candidates, g, k)
                 after = (set(active) - set(dropped)) | set(grown)
                 for i in set(active) ^ after:
                     weight.data.view(-1)[i] = 0.0
