@@ -5,7 +5,6 @@ All arithmetic is in fractions, so the total is the recipe's to the unit and doe
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from fractions import Fraction
 from typing import Literal, Protocol
 
 from regrow.errors import InputError
+from regrow.sparsity.layers import matches
 
 Shape = tuple[int, ...]
 
@@ -136,7 +136,7 @@ class Table:
     def of(self, names: Sequence[str]) -> Table:
         """The table for a model's layers, given their parameter names in order."""
         for pattern, _ in self._pairs:
-            if not any(_matches(name, pattern) for name in names):
+            if not any(matches(name, pattern) for name in names):
                 raise InputError(f"the table's pattern {pattern!r} matches no layer.", f"layers: {', '.join(names)}.")
         return Table(self.densities, self.rest, tuple(names))
 
@@ -148,9 +148,9 @@ class Table:
         """See `Allocation`."""
         sizes = [math.prod(s) for s in shapes]
         given = {
-            i: Fraction(str(next(d for pattern, d in self._pairs if _matches(name, pattern))))
+            i: Fraction(str(next(d for pattern, d in self._pairs if matches(name, pattern))))
             for i, name in enumerate(self.names)
-            if any(_matches(name, pattern) for pattern, _ in self._pairs)
+            if any(matches(name, pattern) for pattern, _ in self._pairs)
         } | dict.fromkeys(dense, Fraction(1))
         rest = density
         if self.rest == "solve":
@@ -163,10 +163,6 @@ class Table:
                 )
             rest = left / others if others else density
         return [given.get(i, rest) for i in range(len(sizes))]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(".")[0], pattern)
 
 
 @dataclass(frozen=True)

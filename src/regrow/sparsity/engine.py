@@ -265,8 +265,10 @@ class Engine:
         last = self._plan.window.last()
         return min(1.0, self.step_count / last) if last else 1.0
 
-    def _rule(self) -> Rule:
-        planned = dict(zip((c.name for c in self._plan.layers), self._plan.planned(self.step_count), strict=True))
+    def _rule(self, *, final: bool = False) -> Rule:
+        """What the update of now is to do; ``final``: what one at the end would."""
+        counts = self._plan.n_final if final else self._plan.planned(self.step_count)
+        planned = dict(zip((c.name for c in self._plan.layers), counts, strict=True))
         own = [planned[name] for name in self._sparse]
         return Rule(
             drop=self.method.drop,
@@ -274,8 +276,8 @@ class Engine:
             regrow_dropped=self.method.regrow_dropped,
             planned=own,
             total=sum(planned.values()) - self._dense_weights,
-            progress=self._progress(),
-            falling=self._plan.falling,
+            progress=1.0 if final else self._progress(),
+            falling=final or self._plan.falling,
         )
 
     def _check_counts(self, changes: list[Rewired], rule: Rule, drop_fraction: float) -> None:

@@ -106,6 +106,16 @@ def choose(model: nn.Module, layers: Choice | None = None, keep_dense: Iterable[
     return [Chosen(c.name, c.parameter, c.owner, c.attribute, c.name in dense) for c in chosen]
 
 
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern fits a parameter's name, or that of its module.
+
+    Example:
+        >>> matches("layer1.0.weight", "layer1.*"), matches("fc.weight", "fc"), matches("fc.weight", "f")
+        (True, True, False)
+    """
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(".")[0], pattern)
+
+
 def plain_name(name: str) -> str:
     """A name without what wrappers put before it.
 
@@ -145,11 +155,7 @@ def _included(found: list[Chosen], layers: Choice | None) -> list[Chosen]:
 def _matching(found: list[Chosen], patterns: Iterable[str], argument: str) -> Iterator[str]:
     """Names that match any of the patterns, each of which must match something."""
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        names = [
-            c.name
-            for c in found
-            if fnmatch.fnmatchcase(c.name, pattern) or fnmatch.fnmatchcase(c.name.rpartition(".")[0], pattern)
-        ]
+        names = [c.name for c in found if matches(c.name, pattern)]
         if not names:
             known = ", ".join(c.name for c in found[:12]) + (", ..." if len(found) > 12 else "")
             raise InputError(f"{argument} pattern {pattern!r} matches no layer.", f"the layers are: {known or 'none'}.")

@@ -16,7 +16,6 @@ from regrow.sparsity.engine import Engine
 from regrow.sparsity.layers import Chosen, plain_name
 from regrow.sparsity.masks import pack, unpack
 from regrow.sparsity.planning import row, table
-from regrow.sparsity.update import Rule
 
 _VERSION = 2
 
@@ -222,7 +221,10 @@ class Sparsifier(Engine):
             prune_to_final: where a run ended before the density came down, prune the lowest-scored weights now.
 
         Raises:
-            RegrowError: an inactive weight is not zero, or no step was ever seen.
+            RegrowError: an inactive weight is not zero, or a parameter was replaced.
+
+        Warns:
+            UserWarning: no step was ever seen, or the density has not come down.
         """
         for layer in self._sparse.values():
             layer.present()
@@ -247,18 +249,8 @@ class Sparsifier(Engine):
     def _prune_to_final(self) -> None:
         layers = list(self._sparse.values())
         views = [self._view(layer, None, self.update_count + 1, 0.0) for layer in layers]
-        planned = dict(zip((c.name for c in self._plan.layers), self._plan.n_final, strict=True))
-        rule = Rule(
-            drop=self.method.drop,
-            grow=self.method.grow,
-            regrow_dropped=self.method.regrow_dropped,
-            planned=[planned[name] for name in self._sparse],
-            total=sum(self._plan.n_final) - self._dense_weights,
-            progress=1.0,
-            falling=True,
-        )
         number = self.update_count + 1
-        for layer, change in zip(layers, self.method.step(views, rule), strict=True):
+        for layer, change in zip(layers, self.method.step(views, self._rule(final=True)), strict=True):
             self._apply(layer, change, number)
             self.history.append(layer.track.row(self.step_count, number, layer.name, change, 0.0))
         self._closed = True  # what comes after is training at the final density
