@@ -33,6 +33,24 @@ if TYPE_CHECKING:  # the command line must answer before numpy is loaded
     import numpy.typing as npt
 
 
+def data_roots(given: str | Path | None = None) -> list[Path]:
+    """The folders where data is looked for, in order.
+
+    Args:
+        given: the user's ``--data-root``, if any.
+
+    Returns:
+        The given folder, the one named by the environment variable ``REGROW_DATA``, and ``~/.cache/regrow/data``.
+    """
+    places = [given, os.environ.get("REGROW_DATA"), cache_root() / "data"]
+    return list(dict.fromkeys(Path(place).expanduser().absolute() for place in places if place))
+
+
+def cache_root() -> Path:
+    """Where regrow keeps what can be made again: ``$XDG_CACHE_HOME/regrow``, by default ``~/.cache/regrow``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "regrow"
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on leaving without an error it is synced and renamed to ``path``.

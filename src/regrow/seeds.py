@@ -8,6 +8,7 @@ the same on every machine and in every version. Nothing here touches the global 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -43,6 +44,83 @@ def bits(seed: int, stream: Stream, *keys: int) -> np.random.Philox:
         A fresh Philox generator at its start.
     """
     return np.random.Philox(np.random.SeedSequence(entropy=seed, spawn_key=(STREAMS[stream], *keys)))
+
+
+def philox_keys(seed: int, stream: Stream, *keys: int, last: UINT64) -> UINT64:
+    """The Philox keys of many streams at once, which differ in their last coordinate alone.
+
+    Numpy's ``SeedSequence`` (M. E. O'Neill's seed sequence: hash every entropy word into a pool of four, stir, hash
+    out) with the words of ``last`` as a vector; ``Philox(key=row)`` is then ``bits(seed, stream, *keys, k)``.
+
+    Args:
+        seed: the user's seed, >= 0.
+        stream: which stream.
+        keys: the coordinates they share, each in [0, 2**32).
+        last: uint64 (n,), the last coordinate of each stream, in [0, 2**32).
+
+    Returns:
+        uint64 (n, 2).
+
+    Example:
+        >>> keys = philox_keys(5, "noise", 7, last=np.array([3], np.uint64))
+        >>> one, other = np.random.Philox(key=keys[0]), bits(5, "noise", 7, 3)
+        >>> bool(one.random_raw() == other.random_raw())
+        True
+    """
+    if len(last) < _FEW:
+        several = [bits_key(seed, stream, *keys, int(k)) for k in last]
+        return np.array(several, np.uint64).reshape(-1, 2)
+    own = [int(word) for word in _words_of(seed)]
+    own += [0] * (4 - len(own))  # numpy pads the seed to the pool before it adds a spawn key
+    entropy: list[UINT64] = [np.full(len(last), word, np.uint64) for word in (*own, STREAMS[stream], *keys)]
+    entropy.append(last.astype(np.uint64))
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(16)
+
+    def hasher(start: int, factor: int) -> Callable[[UINT64], UINT64]:
+        constant = start
+
+        def hashed(value: UINT64) -> UINT64:
+            nonlocal constant
+            value = value ^ np.uint64(constant)
+            constant = constant * factor & 0xFFFFFFFF
+            value = value * np.uint64(constant) & mask
+            return value ^ (value >> shift)
+
+        return hashed
+
+    def mixed(x: UINT64, y: UINT64) -> UINT64:
+        result = (x * np.uint64(0xCA01F9DD) - y * np.uint64(0x4973F715)) & mask
+        return result ^ (result >> shift)
+
+    hash_in = hasher(0x43B0D7E5, 0x931E8875)
+    pool = [hash_in(word) for word in entropy[:4]]
+    for source in range(4):
+        for target in range(4):
+            if source != target:
+                pool[target] = mixed(pool[target], hash_in(pool[source]))
+    for word in entropy[4:]:
+        for target in range(4):
+            pool[target] = mixed(pool[target], hash_in(word))
+    hash_out = hasher(0x8B51F9DD, 0x58F38DED)
+    out = [hash_out(word) for word in pool]
+    return np.stack([out[0] | out[1] << np.uint64(32), out[2] | out[3] << np.uint64(32)], axis=1)
+
+
+def bits_key(seed: int, stream: Stream, *keys: int) -> UINT64:
+    """The Philox key of one stream, uint64 (2,)."""
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(STREAMS[stream], *keys))
+    return np.asarray(sequence.generate_state(2, np.uint64), np.uint64)
+
+
+_FEW = 24  # streams for which numpy's own code is quicker than the vector form
+
+
+def _words_of(seed: int) -> list[int]:
+    """A number in 32-bit words, the lowest first; zero is one word."""
+    words = [seed & 0xFFFFFFFF]
+    while seed := seed >> 32:
+        words.append(seed & 0xFFFFFFFF)
+    return words
 
 
 def raw(seed: int, stream: Stream, *keys: int, n: int) -> UINT64:

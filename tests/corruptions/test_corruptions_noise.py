@@ -1,7 +1,4 @@
-"""The law of the noises: against closed forms, and against statistics of the published generator."""
-
-import json
-from pathlib import Path
+"""The law of the noises against closed forms, and the numbers behind it."""
 
 import numpy as np
 import pytest
@@ -9,8 +6,6 @@ from scipy import stats
 
 from regrow.corruptions import corrupt
 from regrow.corruptions.draws import CounterStream, poisson
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def flat(level: int, n: int = 40) -> np.ndarray:
@@ -77,43 +72,10 @@ def test_poisson_of_a_number_next_to_a_step():
 
 def test_the_stream_of_an_image_is_pinned():
     """These figures are part of every seeded result: a change of them changes results."""
-    stream = CounterStream(0, "gaussian_noise", 1, 0)
-    np.testing.assert_allclose(stream.uniform((2,)), PINNED_UNIFORM, rtol=0, atol=0)
-    np.testing.assert_allclose(CounterStream(1, "shot_noise", 5, 9999).normal((2,)), PINNED_NORMAL, rtol=1e-14)
+    stream = CounterStream(0, "gaussian_noise", 1, [0])
+    np.testing.assert_allclose(stream.uniform((2,))[0], PINNED_UNIFORM, rtol=0, atol=0)
+    np.testing.assert_allclose(CounterStream(1, "shot_noise", 5, [9999]).normal((2,))[0], PINNED_NORMAL, rtol=1e-14)
 
 
 PINNED_UNIFORM = [0.4334295593119644, 0.8469045743216368]
 PINNED_NORMAL = [0.6818475418546649, -1.1620046178997672]
-
-
-def fifteen_numbers(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Per draw: mean |change|, channel means and deviations, log10 power of the change in eight rings."""
-    change = after.astype(float) - before
-    side = before.shape[0]
-    power = np.abs(np.fft.fft2(change.mean(axis=3))) ** 2 / side**2
-    frequency = np.fft.fftfreq(side, 1 / side)
-    ring = np.minimum(7, (np.hypot(*np.meshgrid(frequency, frequency)) / (side / 2) * 8).astype(int))
-    rings = [np.log10(power[:, ring == k].mean(axis=1) + 1e-3) for k in range(8)]
-    columns = [np.abs(change).mean(axis=(1, 2, 3)), *after.mean(axis=(1, 2)).T, *after.std(axis=(1, 2)).T, *rings]
-    return np.stack(columns, axis=1)
-
-
-def largest_z(law: dict, name: str, severity: int, m: int = 60) -> float:
-    inputs = np.load(GOLDEN / "corruptions_cifar.npz")["input"]
-    worst = 0.0
-    for place, number in enumerate((0, 1, 2, 5)):
-        result = corrupt(
-            np.repeat(inputs[number : number + 1], m, 0), name, severity, index=np.arange(m) + 1000 * place
-        )
-        ours = fifteen_numbers(inputs[number], result)
-        mean, sd = (np.array(law["values"][f"{name}_{severity}"][key][place]) for key in ("mean", "sd"))
-        error = np.sqrt(sd**2 / law["draws"] + ours.var(axis=0, ddof=1) / m + 1e-12 + 1e-8)
-        worst = max(worst, float((np.abs(ours.mean(axis=0) - mean) / error).max()))
-    return worst
-
-
-@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("name", ["gaussian_noise", "shot_noise", "impulse_noise"])
-def test_draws_of_our_own_follow_the_law_of_the_published_generator(name, severity):
-    law = json.loads((GOLDEN / "corruptions_law.json").read_text())
-    assert largest_z(law, name, severity) <= 5

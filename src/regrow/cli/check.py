@@ -20,6 +20,10 @@ def check(
     severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images, spread over the classes.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,
+    mode: Annotated[str, typer.Option(help="exact: the published arithmetic; fast: within one grey level.")] = "fast",
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Add the JPEG round trip (quality 85) of ImageNet-C's files.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the page of an earlier check.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers for machines.")] = False,
 ) -> None:
@@ -42,6 +46,8 @@ def check(
             severities=tuple(parse_severities(severities)),
             limit=limit,
             seed=seed,
+            mode=mode,
+            stored=stored,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     page = write_check(result, out_dir)

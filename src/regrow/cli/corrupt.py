@@ -1,71 +1,100 @@
-"""``regrow corrupt``: joins data sets and corruptions for the writer."""
+"""``regrow corrupt``: joins data sets, folders of pictures and corruptions for the writer."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
 
 from regrow.cli.console import out, print_json, print_table
 from regrow.cli.study import DataRoot
-from regrow.errors import InputError
+from regrow.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from regrow.corruptions.writer import Row
+    from regrow.corruptions.writer.pictures import Labelled
+
+LAYOUTS = ("npy", "tree")
 
 
 def corrupt(
-    source: Annotated[str, typer.Argument(help="Data set: cifar10, cifar100, cues.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder of the corrupted set.")],
-    split: Annotated[str, typer.Option(help="Which images.")] = "test",
-    corruptions: Annotated[str, typer.Option(help="Names, by commas; default: all.")] = "",
+    source: Annotated[
+        str, typer.Argument(help="cifar10, cifar100, cues, or a folder of pictures (ImageNet, Tiny-ImageNet, yours).")
+    ],
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Folder of the corrupted set.")] = None,
+    split: Annotated[str, typer.Option(help="Which images of a data set.")] = "test",
+    corruptions: Annotated[
+        str, typer.Option(help="Names, by commas; or all (nineteen), common (fifteen), extra, c-bar, 3dcc.")
+    ] = "all",
     severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
-    mode: Annotated[str, typer.Option(help="exact: the published arithmetic. fast is not there yet.")] = "exact",
+    mode: Annotated[str, typer.Option(help="exact: the published arithmetic, to the byte; or fast.")] = "exact",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core. Bytes are the same.")] = None,
+    layout: Annotated[
+        str, typer.Option("--format", help="npy (as CIFAR-10-C) or tree (as ImageNet-C); default: by source.")
+    ] = "",
+    side: Annotated[
+        int | None, typer.Option(min=8, help="Pixels that pictures of a folder are cut to; default: by --scale.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Settings: cifar, tiny, imagenet, inception; default: by image size.")
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Encoder of jpeg_compression: libjpeg9, the published one, or pillow.")
+    ] = None,
+    on_bad: Annotated[str, typer.Option(help="At an unreadable picture: stop, or skip it and count.")] = "stop",
+    clean: Annotated[bool, typer.Option("--clean", help="Trees: also write the clean pictures, as clean/0.")] = False,
     data_root: DataRoot = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Only compare a written set with the official checksums.")
+        bool,
+        typer.Option("--verify", help="Only compare a written set with its manifest and the official checksums."),
     ] = False,
+    preview: Annotated[
+        Path | None, typer.Option(help="Write one picture under all of it to this PNG file; --out may be left out.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a set of another source or seed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Write a corrupted test set in the layout of CIFAR-10-C: one .npy a corruption, severities one after the other."""
-    from regrow import corruptions as registry
-    from regrow import data
-    from regrow.corruptions import writer
+    """Write a corrupted copy of a data set or of a folder of pictures, on all cores.
 
-    if not verify:
-        if mode != "exact":
-            raise InputError(f"mode {mode!r} is not there yet.", "leave --mode out: exact is the published arithmetic.")
-        names = [n.strip() for n in corruptions.split(",") if n.strip()] or registry.names()
-        levels = parse_severities(severities)
-        for name in names:
-            registry.get(name)
-        with Progress(console=out, disable=not out.is_terminal) as bar:
-            fetching = bar.add_task(source, total=None)
-            images = data.load(
-                source,
-                split,
-                root=data_root,
-                progress=lambda done, total: bar.update(fetching, completed=done, total=total),
-            )
-            bar.remove_task(fetching)
-            task = bar.add_task("corrupting", total=len(names) * len(levels))
-            writer.write_cifar_style(
-                images.images,
-                images.labels,
-                out_dir,
-                names,
-                levels,
-                source=source if split == "test" else f"{source}/{split}",  # only test sets were published
-                seed=seed,
-                force=force,
-                progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
-            )
-    rows = writer.verify(out_dir)
-    if as_json:
-        print_json([row._asdict() for row in rows])
-    else:
-        print_table(str(out_dir), ["name", "md5", "status"], [[row.name, row.md5, row.status] for row in rows])
+    The same call goes on where an interrupted one stopped. With --verify, exit code 1 says that a file is missing or
+    is not what it should be.
+    """
+    if verify:
+        _verify(source, _needed(out_dir), as_json)
+        return
+    if out_dir is None and preview is None:
+        _needed(out_dir)
+    wanted = _Wanted(
+        words=[word.strip() for word in corruptions.split(",") if word.strip()],
+        options={
+            "severities": parse_severities(severities),
+            "seed": seed,
+            "mode": mode,
+            "scale": scale,
+            "codec": codec,
+            "frost": _frost(data_root),
+        },
+        jobs=jobs,
+        on_bad=on_bad,
+        clean=clean,
+        force=force,
+    )
+    wanted.check(layout)
+    with _bar() as bar:
+        given = _open(source, split, data_root, side, scale, on_bad, bar)
+        if preview is not None:
+            _preview(given.pictures, preview, wanted)
+        written = _write(given, out_dir, layout, wanted, bar) if out_dir is not None else None
+    if written is not None:
+        assert out_dir is not None
+        _print(out_dir, *written, as_json)
 
 
 def parse_severities(text: str) -> list[int]:
@@ -78,3 +107,165 @@ def parse_severities(text: str) -> list[int]:
         if not 1 <= level <= 5:
             raise InputError(f"severity must be in 1 to 5, got {level}.", "e.g. --severities 1,3,5")
     return levels
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    words: list[str]
+    options: dict[str, Any]  # those that the writers and the preview share
+    jobs: int | None
+    on_bad: str
+    clean: bool
+    force: bool
+
+    def check(self, layout: str) -> None:
+        """Refuse early what would be refused after the data was fetched."""
+        from regrow.corruptions.choice import MODES
+        from regrow.corruptions.writer import choose_names
+
+        choose_names(self.words)
+        if self.options["mode"] not in MODES:
+            raise UnknownNameError("mode", self.options["mode"], MODES, "leave --mode out for exact.")
+        if layout not in ("", *LAYOUTS):
+            raise UnknownNameError("format", layout, LAYOUTS, "leave --format out to take it from the source.")
+        if self.on_bad not in ("stop", "skip"):
+            raise UnknownNameError("--on-bad", self.on_bad, ("stop", "skip"), "give one of these.")
+
+
+@dataclass(frozen=True)
+class _Given:
+    pictures: Labelled
+    name: str  # as the manifest knows it
+    layout: str
+    notes: list[str]
+
+
+def _needed(out_dir: Path | None) -> Path:
+    if out_dir is None:
+        raise InputError("--out is missing: the folder of the corrupted set.", "add --out DIR.")
+    return out_dir
+
+
+def _frost(data_root: Path | None) -> Path | None:
+    """The folder of frost photographs under --data-root; else it is looked for where data is."""
+    folder = data_root / "frost" if data_root else None
+    return folder if folder and (folder / "frost1.png").exists() else None
+
+
+_Bar = Callable[[str], Callable[[int, int], None]]
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    """A progress bar with time left; a call with a new title starts it anew."""
+    with Progress(console=out, disable=not out.is_terminal) as progress:
+
+        def start(title: str) -> Callable[[int, int], None]:
+            for task in progress.task_ids:
+                progress.remove_task(task)
+            task = progress.add_task(title, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield start
+
+
+def _open(
+    source: str, split: str, data_root: Path | None, side: int | None, scale: str | None, on_bad: str, bar: _Bar
+) -> _Given:
+    from regrow import data
+    from regrow.corruptions.writer.pictures import ArrayPictures
+
+    if Path(source).is_dir():
+        return _folder(Path(source), side, scale, on_bad)
+    if source not in data.names():
+        raise UnknownNameError("source", source, data.names(), "give one of these, or a folder of pictures.")
+    images = data.load(source, split, root=data_root, progress=bar(source))
+    name = source if split == "test" else f"{source}/{split}"  # only test sets were published
+    return _Given(ArrayPictures(name, images.images, images.labels, images.spec.classes), name, "npy", [])
+
+
+def _folder(path: Path, side: int | None, scale: str | None, on_bad: str) -> _Given:
+    raise NotImplementedError
+
+
+def _preview(pictures: Labelled, path: Path, wanted: _Wanted) -> None:
+    from PIL import Image
+
+    from regrow import files
+    from regrow.corruptions import writer
+
+    content = io.BytesIO()
+    Image.fromarray(writer.preview(pictures.read(0), wanted.words, **wanted.options)).save(content, "PNG")
+    files.write_bytes(path, content.getvalue())
+    out.print(f"Preview: {path}", markup=False)
+
+
+def _write(
+    given: _Given, out_dir: Path, layout: str, wanted: _Wanted, bar: _Bar
+) -> tuple[Sequence[Row], dict[str, str]]:
+    from regrow.corruptions import writer
+    from regrow.corruptions.writer import pictures as loading
+
+    pictures, name, notes = given.pictures, "", list(given.notes)
+    skipped: dict[str, str] = {}
+    is_tree = (layout or given.layout) == "tree"
+    if wanted.clean and not is_tree:
+        raise InputError("--clean is for trees: a set of .npy files has its clean images already.", "leave it out.")
+    if not is_tree and not isinstance(pictures, loading.ArrayPictures):
+        images, labels, skipped = loading.load(pictures, wanted.on_bad, bar("reading"))
+        notes += [f"{path} was left out: {why}" for path, why in skipped.items()]
+        pictures = loading.ArrayPictures(given.name, images, labels, ())
+    show: Callable[[int, int], None] | None = None
+
+    def progress(done: int, total: int, now: str) -> None:
+        nonlocal show, name
+        if show is None or now != name:
+            show, name = bar(now), now
+        show(done, total)
+
+    common: dict[str, Any] = wanted.options | {
+        "jobs": wanted.jobs,
+        "notes": notes,
+        "force": wanted.force,
+        "progress": progress,
+    }
+    if is_tree:
+        tree = writer.write_tree(pictures, out_dir, wanted.words, clean=wanted.clean, on_bad=wanted.on_bad, **common)
+        return tree.rows, tree.skipped
+    assert isinstance(pictures, loading.ArrayPictures)
+    rows = writer.write_cifar_style(
+        pictures.images, pictures.labels, out_dir, wanted.words, source=given.name, **common
+    )
+    return rows, skipped
+
+
+def _verify(source: str, folder: Path, as_json: bool) -> None:
+    from regrow.corruptions import writer
+    from regrow.corruptions.official import PUBLISHED
+    from regrow.corruptions.writer.verifying import WRONG
+
+    rows = writer.verify(folder, source if source in PUBLISHED else None)
+    _print(folder, rows, {}, as_json)
+    if any(row.status in WRONG for row in rows):
+        raise typer.Exit(1)
+
+
+def _print(folder: Path, rows: Sequence[Row], skipped: dict[str, str], as_json: bool) -> None:
+    from regrow.corruptions.writer.manifest import MANIFEST, Manifest
+
+    if as_json:
+        left_out = [{"name": path, "status": f"skipped: {why}"} for path, why in skipped.items()]
+        print_json([*(row._asdict() for row in rows), *left_out])
+        return
+    print_table(str(folder), ["name", "digest", "status"], [[row.name, row.digest[:32], row.status] for row in rows])
+    if not (folder / MANIFEST).exists():
+        return
+    manifest = Manifest.read(folder)
+    notes = {
+        f"{name.split('/')[0]}: {note}" for name, entry in manifest.entries.items() for note in entry["notes"].values()
+    }
+    for line in [*sorted(notes), *manifest.facts.get("caveats", [])]:
+        out.print(line, markup=False)
+    if skipped:
+        first = next(iter(skipped.items()))
+        out.print(f"{len(skipped)} pictures were skipped, the first: {': '.join(first)}", markup=False)

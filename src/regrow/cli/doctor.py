@@ -28,6 +28,8 @@ def doctor(
         ["processor", f"{environment['processor']}, {environment['cores']} cores, {environment['instructions']}"],
         ["accelerator", environment["accelerator"] or "none: runs use one CPU core each"],
         ["precision", facts["precision"]],
+        ["compiled corruptions", facts["kernel"]],
+        ["frost photographs", facts["frost"]],
         ["memory", f"{environment['memory_gib']} GiB"],
         ["disk", f"{facts['disk_free_gib']} GiB free in {facts['disk_folder']}"],
     ]
@@ -41,6 +43,8 @@ def doctor(
 def diagnose(data_root: Path | None) -> dict[str, Any]:
     """Facts of this machine as JSON values."""
     from regrow import data
+    from regrow.corruptions import kernel
+    from regrow.corruptions.frost import find_textures
     from regrow.study.environment import describe_environment
 
     environment = describe_environment()
@@ -58,10 +62,16 @@ def diagnose(data_root: Path | None) -> dict[str, Any]:
                 )
     sets = data.status(root=data_root)
     missing += [f"data set {row['name']}. Next: {row['note']}" for row in sets if not row["found"]]
+    kernel_status = kernel.status()
+    photographs = find_textures()
+    if photographs.note:
+        missing.append("frost photographs: frost is made of a substitute. Next: regrow data get frost.")
     bf16 = "bf16 in hardware" if environment["bf16_hardware"] else "no bf16 in hardware"
     return {
         "environment": environment,
         "precision": f"{bf16}; every study times fp32 and bf16 when it is planned and takes the faster from 1.15 x on",
+        "kernel": ("yes: " if kernel_status.active else "no: ") + kernel_status.detail,
+        "frost": "not here: a substitute is used" if photographs.note else "published ones",
         "disk_free_gib": round(shutil.disk_usage(folder).free / 2**30, 1),
         "disk_folder": str(folder),
         "data": sets,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from regrow.cli.console import print_json, print_table
 from regrow.cli.data import print_sets
 from regrow.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from regrow.corruptions import Corruption
 
 Rows = list[dict[str, Any]]
 
@@ -32,12 +35,19 @@ def _corruptions() -> Rows:
         {
             "name": name,
             "family": record.family,
-            "set": "extra" if record.extra else "common",
+            "set": _set_of(record),
             "scales": " ".join(record.settings),
-            "note": f"codec={record.codec}" if record.codec else "",
+            "random": record.is_random,
         }
-        for name, record in ((n, corruptions.get(n)) for n in corruptions.names())
+        for name, record in ((n, corruptions.get(n)) for n in corruptions.names(None))
     ]
+
+
+def _set_of(record: Corruption) -> str:
+    """Where a corruption counts: ``common`` and ``extra`` are the fifteen and the four of ImageNet-C."""
+    if record.benchmark == "c":
+        return "extra" if record.extra else "common"
+    return record.benchmark
 
 
 def _data() -> Rows:

@@ -15,15 +15,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from regrow.corruptions.cells import corrupt, corrupt_set
+    from regrow.corruptions.cells import corrupt, corrupt_set, provenance
     from regrow.corruptions.official import official_md5
-    from regrow.corruptions.registry import Corruption, common_names, families, get, names
+    from regrow.corruptions.registry import Corruption, benchmarks, common_names, families, get, names
     from regrow.corruptions.scales import SCALES, Scale, choose_scale, scale_for
 
 __all__ = [
     "SCALES",
     "Corruption",
     "Scale",
+    "benchmarks",
     "choose_scale",
     "common_names",
     "corrupt",
@@ -32,6 +33,7 @@ __all__ = [
     "get",
     "names",
     "official_md5",
+    "provenance",
     "scale_for",
 ]
 
@@ -41,12 +43,14 @@ _HOME = {
     "choose_scale": "scales",
     "scale_for": "scales",
     "Corruption": "registry",
+    "benchmarks": "registry",
     "common_names": "registry",
     "families": "registry",
     "get": "registry",
     "names": "registry",
     "corrupt": "cells",
     "corrupt_set": "cells",
+    "provenance": "cells",
     "official_md5": "official",
 }
 

@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
 
+from regrow.corruptions.gaussian import gaussian
+from regrow.corruptions.kernel import library
 from regrow.corruptions.pixels import Floats, to_bytes, to_unit
 from regrow.corruptions.registry import Corruption, Images
 
 _SOURCE = "Hendrycks and Dietterich 2019, arXiv:1903.12261, section 4"
-
-
-@functools.lru_cache(maxsize=64)
-def gaussian_weights(sigma: float, truncate: float = 4.0) -> Floats:
-    """Half of a gaussian kernel: the weight at distance 0, 1, ... ``int(truncate * sigma + 0.5)``.
-
-    Exponentials are libm's, and the sum they are divided by is numpy's, for the last bit of a weight moves bytes.
-
-    Example:
-        >>> gaussian_weights(0.4).round(4).tolist()
-        [0.9192, 0.0404, 0.0]
-    """
-    radius = int(truncate * sigma + 0.5)
-    whole = np.array([math.exp(-0.5 / (sigma * sigma) * k * k) for k in range(-radius, radius + 1)])
-    half = np.array((whole / whole.sum())[radius:])
-    half.flags.writeable = False
-    return half
-
-
-def _gaussian_along(values: Floats, weights: Floats, axis: int) -> Floats:
-    radius, n = len(weights) - 1, values.shape[axis]
-    widths = [(0, 0)] * values.ndim
-    widths[axis] = (radius, radius)
-    padded = np.pad(values, widths, mode="edge")
-
-    def shifted(by: int) -> Floats:
-        part = [slice(None)] * values.ndim
-        part[axis] = slice(radius + by, radius + by + n)
-        return padded[tuple(part)]
-
-    total = shifted(0) * weights[0]
-    pair = np.empty_like(total)
-    for distance in range(radius, 0, -1):
-        np.add(shifted(-distance), shifted(distance), out=pair)
-        pair *= weights[distance]
-        total += pair
-    result: Floats = total
-    return result
 
 
 def gaussian_blur(images: Images, _: None, sigma: float) -> Images:
@@ -59,8 +22,7 @@ def gaussian_blur(images: Images, _: None, sigma: float) -> Images:
 
     Columns first, then rows, each pair of taps added before it is weighted, from the outermost in, in float64.
     """
-    weights = gaussian_weights(sigma)
-    return to_bytes(_gaussian_along(_gaussian_along(to_unit(images), weights, 1), weights, 2))
+    return to_bytes(gaussian(to_unit(images), sigma))
 
 
 GAUSSIAN_BLUR = Corruption(
@@ -96,20 +58,24 @@ def defocus_blur(images: Images, _: None, params: tuple[float, float]) -> Images
     A wide disk goes through a Fourier transform, and the few values so near a whole number that rounding errors could
     tell in the byte are summed again tap by tap: the bytes are those of the sum.
     """
-    kernel = _trimmed(*params)
+    kernel = trimmed_kernel(*params)
     margin = len(kernel) // 2
     padded = np.pad(to_unit(images), ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
-    if np.count_nonzero(kernel) <= _DIRECT_TAPS:
+    lib, n_taps = library(), np.count_nonzero(kernel)
+    if lib is not None and n_taps <= _COMPILED_TAPS:
+        return lib.disk(padded, kernel, images.shape)
+    if n_taps <= _DIRECT_TAPS:
         return to_bytes(_disk_sum(padded, kernel, images.shape))
     return _disk_transform(padded, kernel, images.shape)
 
 
 _DIRECT_TAPS = 64  # up to here the plain sum is the faster way
+_COMPILED_TAPS = 512  # the same for the compiled sum
 _NEAR = 1e-9  # of a byte; errors of the transform stay under 1e-11
 
 
 @functools.lru_cache(maxsize=64)
-def _trimmed(radius: float, alias: float) -> Floats:
+def trimmed_kernel(radius: float, alias: float) -> Floats:
     """The kernel as float64, without its rim of zeros."""
     kernel = disk_kernel(radius, alias).astype(np.float64)
     centre = len(kernel) // 2

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from regrow.corruptions.pixels import Floats, planes
+from regrow.corruptions import kernel
+from regrow.corruptions.pixels import planes
 from regrow.corruptions.registry import Images
 
 # Of the three bytes (value, lowest, middle), which goes to red, green and blue in each sixth of the hue circle.
 _PLACES = np.array([[0, 2, 1], [2, 0, 1], [1, 0, 2], [1, 2, 0], [2, 1, 0], [0, 1, 2]], dtype=np.intp)
 
 
-def change(
-    images: Images,
-    saturation: Callable[[Floats], Floats] | None = None,
-    value: Callable[[Floats], Floats] | None = None,
-) -> Images:
-    """Change saturation or value of every pixel in float64; hue stays.
+def change(images: Images, *, saturation: tuple[float, float] | None = None, value: float = 0.0) -> Images:
+    """Change the saturation or the value of every pixel in float64, cut to [0, 1]; hue stays.
 
     The arithmetic is, operation for operation, that of the usual conversions (scikit-image's ``rgb2hsv`` and
     ``hsv2rgb``); the two thirds of it that would be thrown away are left out.
 
     Args:
         images: uint8 (N, H, W, 3).
-        saturation: takes and returns saturations in [0, 1].
-        value: takes and returns values in [0, 1].
+        saturation: (factor, shift): the saturation is multiplied, then shifted.
+        value: what is added to the value where the saturation is left.
 
     Returns:
         Changed images, same shape.
     """
+    if (lib := kernel.library()) is not None:
+        factor, shift = saturation or (1.0, value)
+        return lib.colour(images, 0 if saturation is None else 1, factor, shift)
     red, green, blue = planes(images)
     high = np.maximum(np.maximum(red, green), blue)
     spread = high - np.minimum(np.minimum(red, green), blue)
@@ -53,9 +51,9 @@ def change(
 
     share = np.divide(spread, np.where(is_grey, 1.0, high))
     if saturation is not None:
-        share = saturation(share)
-    if value is not None:
-        high = value(high)
+        share = np.clip(share * saturation[0] + saturation[1], 0.0, 1.0)
+    else:
+        high = np.clip(high + value, 0.0, 1.0)
 
     place = sixth.astype(np.intp)
     middle = np.where(place % 2 == 1, rest, 1.0 - rest)

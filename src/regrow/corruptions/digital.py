@@ -1,9 +1,8 @@
-"""Digital: contrast, saturate, pixelate, JPEG compression."""
+"""Digital: contrast, saturate, pixelate."""
 
 from __future__ import annotations
 
 import functools
-import io
 from typing import NamedTuple
 
 import numpy as np
@@ -49,8 +48,7 @@ CONTRAST = Corruption(
 
 def saturate(images: Images, _: None, params: tuple[float, float]) -> Images:
     """Multiply and shift the saturation, clipped to [0, 1]: ``s * params[0] + params[1]``; (N, H, W, 3)."""
-    factor, shift = params
-    return colour.change(images, saturation=lambda share: np.clip(share * factor + shift, 0.0, 1.0))
+    return colour.change(images, saturation=params)
 
 
 SATURATE = Corruption(
@@ -68,7 +66,7 @@ SATURATE = Corruption(
 )
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     """A box filter from one length to another: output ``i`` is the sum over ``t`` of ``weight[t, i] * x[at[t, i]]``."""
 
     at: npt.NDArray[np.intp]  # (taps, n_out)
@@ -79,7 +77,8 @@ _BITS = 22
 
 
 @functools.lru_cache(maxsize=64)
-def _box(n_in: int, n_out: int) -> _Box:
+def box_weights(n_in: int, n_out: int) -> Box:
+    """The box filter between two lengths, as Pillow rounds it."""
     scale = n_in / n_out
     filter_scale = max(scale, 1.0)
     support = filter_scale / 2
@@ -91,10 +90,10 @@ def _box(n_in: int, n_out: int) -> _Box:
         rows.append([(j, int(0.5 + 2**_BITS / len(inside))) for j in inside])
     taps = max(len(row) for row in rows)
     padded = np.array([row + [(0, 0)] * (taps - len(row)) for row in rows])
-    return _Box(padded[:, :, 0].T.astype(np.intp), padded[:, :, 1].T.astype(np.int32))
+    return Box(padded[:, :, 0].T.astype(np.intp), padded[:, :, 1].T.astype(np.int32))
 
 
-def _resize(images: Images, box: _Box, axis: int) -> Images:
+def _resize(images: Images, box: Box, axis: int) -> Images:
     if len(box.at) == 1:  # enlarging: every output is one input
         chosen: Images = images.take(box.at[0], axis=axis)
         return chosen
@@ -121,7 +120,7 @@ def box_resize(images: Images, side: int) -> Images:
     Returns:
         uint8 (N, side, side, 3), equal to ``Image.resize((side, side), Image.BOX)`` of Pillow 13.
     """
-    box = _box(images.shape[1], side)
+    box = box_weights(images.shape[1], side)
     return _resize(_resize(images, box, 2), box, 1)
 
 
@@ -141,36 +140,5 @@ PIXELATE = Corruption(
         "tiny": (0.9, 0.8, 0.7, 0.6, 0.5),
         "imagenet": (0.6, 0.5, 0.4, 0.3, 0.25),
         "inception": (0.5, 0.4, 0.3, 0.25, 0.2),
-    },
-)
-
-
-def jpeg_compression(images: Images, _: None, quality: int) -> Images:
-    """Save as JPEG of ``quality`` (4:2:0) and read back, with the encoder inside Pillow; (N, H, W, 3).
-
-    The bytes depend on that encoder: wheels of Pillow carry libjpeg-turbo, the published sets libjpeg 9.
-    """
-    from PIL import Image
-
-    result = np.empty_like(images)
-    for image, target in zip(images, result, strict=True):
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-        with Image.open(buffer) as decoded:
-            target[...] = np.asarray(decoded)
-    return result
-
-
-JPEG_COMPRESSION = Corruption(
-    name="jpeg_compression",
-    family="digital",
-    source=_SOURCE,
-    apply=jpeg_compression,
-    codec="pillow",
-    settings={
-        "cifar": (80, 65, 58, 50, 40),
-        "tiny": (65, 58, 50, 40, 25),
-        "imagenet": (25, 18, 15, 10, 7),
-        "inception": (23, 16, 13, 8, 5),
     },
 )

@@ -1,4 +1,4 @@
-"""Noise: gaussian, shot (photon counting), impulse (salt and pepper)."""
+"""Noise: gaussian, speckle, shot (photon counting), impulse (salt and pepper)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SOURCE = "Hendrycks and Dietterich 2019, arXiv:1903.12261, section 4"
 
 
 def draw_normal(stream: Stream, shape: Shape, _: float) -> Draws:
-    """Standard normal numbers of one image, shape (H, W, 3)."""
+    """Standard normal numbers, (n, H, W, 3)."""
     return stream.normal(shape)
 
 
@@ -38,14 +38,39 @@ GAUSSIAN_NOISE = Corruption(
 )
 
 
+def speckle_noise(images: Images, draws: Floats, std: float) -> Images:
+    """Add normal noise in proportion to the value: ``x + x * noise``; (N, H, W, 3)."""
+    unit = to_unit(images)
+    noisy = draws * std
+    noisy *= unit
+    noisy += unit
+    return to_bytes(noisy)
+
+
+SPECKLE_NOISE = Corruption(
+    name="speckle_noise",
+    family="noise",
+    source=_SOURCE + " (extra type)",
+    draw=draw_normal,
+    apply=speckle_noise,
+    extra=True,
+    settings={
+        "cifar": (0.06, 0.1, 0.12, 0.16, 0.2),
+        "tiny": (0.15, 0.2, 0.25, 0.3, 0.35),
+        "imagenet": (0.15, 0.2, 0.35, 0.45, 0.6),
+        "inception": (0.16, 0.21, 0.36, 0.46, 0.61),
+    },
+)
+
+
 def draw_uniform(stream: Stream, shape: Shape, _: float) -> Draws:
-    """Uniform numbers of one image, shape (H, W, 3)."""
+    """Uniform numbers, (n, H, W, 3)."""
     return stream.uniform(shape)
 
 
 def _bytes_of_counts(counts: Draws, photons: float) -> Images:
     table = to_bytes(np.arange(int(counts.max(initial=0)) + 1) / photons)
-    return table.take(counts)
+    return np.asarray(table.take(counts))
 
 
 def shot_noise(images: Images, draws: Floats, photons: float) -> Images:

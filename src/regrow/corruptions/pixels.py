@@ -8,15 +8,35 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
 #: ``k / 255`` for every byte ``k``; looked up in place of dividing (never multiply by 1/255: other bits).
 UNIT: Floats = np.arange(256) / 255.0
 UNIT.flags.writeable = False
+UNIT32: Singles = np.arange(256, dtype=np.float32) / np.float32(255)
+UNIT32.flags.writeable = False
 
 
 def to_unit(images: npt.NDArray[np.uint8]) -> Floats:
     """Bytes as float64 in [0, 1]; same shape."""
     return UNIT.take(images)
+
+
+def to_unit32(images: npt.NDArray[np.uint8]) -> Singles:
+    """Bytes as float32 in [0, 1]: the float32 quotient, which is not always the rounded float64 one."""
+    return UNIT32.take(images)
+
+
+def single(values: npt.ArrayLike) -> Singles:
+    """Values rounded to float32; same shape."""
+    return np.asarray(values, np.float32)
+
+
+def to_bytes32(values: Singles) -> npt.NDArray[np.uint8]:
+    """As ``to_bytes``, in float32. ``values`` is used up as the workspace."""
+    np.clip(values, 0, 1, out=values)
+    values *= np.float32(255)
+    return values.astype(np.uint8)
 
 
 def to_bytes(values: Floats) -> npt.NDArray[np.uint8]:

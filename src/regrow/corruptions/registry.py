@@ -6,7 +6,7 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, 3), RGB, C order
 Shape = tuple[int, int, int]  # of one image: (H, W, 3)
-Draws = npt.NDArray[Any]  # random numbers; of one image, or stacked (N, ...) for a batch
+Draws = Any  # random numbers of a batch: an array or a tuple of arrays, the first axis of each being the image
 Params = Any  # the setting of one severity: a float, or a tuple of floats
 
 N_SEVERITIES = 5
@@ -35,14 +35,19 @@ class Corruption:
         name: as in the published sets, e.g. ``"gaussian_noise"``.
         family: ``"noise"``, ``"blur"``, ``"weather"`` or ``"digital"``.
         source: paper and section.
-        settings: for each column of ``SCALES``, the settings of severity 1 to 5.
+        settings: for each column of ``SCALES`` that was published, the settings of severity 1 to 5.
         apply: ``(images, draws, params) -> images``: uint8 (N, H, W, 3) in and out; pure, and the result of an
             image does not depend on the batch it comes in. ``draws`` is ``None`` where nothing is random.
-        draw: ``(stream, shape, params) -> draws``: the random numbers of ONE image, or ``None``.
+        draw: ``(stream, shape, params) -> draws``: the random numbers of the stream's images, each of ``shape``
+            (H, W, 3); it calls the stream in the published generator's order.
         replay: ``(rng, images, params) -> images``: the published generator's calls of a legacy
             ``numpy.random.RandomState`` in its order, where they are not those of ``draw``.
+        prepare: ``(params, assets, side) -> (params, notes)``: adds to a setting what lies in files (frost
+            photographs), and says what must be said of it.
+        benchmark: the set it belongs to: ``"c"`` (ImageNet-C), ``"c-bar"`` or ``"3dcc"``.
         extra: one of the four extra types, which never enter a mean over the fifteen common ones.
-        codec: which encoder made the bytes, where one is involved.
+        codecs: other encoders that can be asked for by name, and their ``apply``.
+        codec: name of the encoder of ``apply``, where one is involved.
     """
 
     name: str
@@ -52,12 +57,16 @@ class Corruption:
     apply: Callable[[Images, Any, Any], Images]
     draw: Callable[[Stream, Shape, Any], Draws] | None = None
     replay: Callable[[np.random.RandomState, Images, Any], Images] | None = None
+    prepare: Callable[[Any, Any, int], tuple[Any, dict[str, str]]] | None = None
+    benchmark: str = "c"
     extra: bool = False
     codec: str | None = None
+    codecs: Mapping[str, Callable[[Images, Any, Any], Images]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the settings and make them read-only."""
-        assert set(self.settings) == set(SCALES), f"{self.name}: settings for {sorted(SCALES)} are needed"
+        assert set(self.settings) <= set(SCALES), f"{self.name}: the columns of settings are {sorted(SCALES)}"
+        assert self.settings, f"{self.name}: settings are needed"
         assert all(len(column) == N_SEVERITIES for column in self.settings.values()), f"{self.name}: five severities"
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
 
@@ -67,29 +76,51 @@ class Corruption:
         return self.draw is not None
 
 
+#: Packages whose modules hold records: this one, and those of other benchmarks.
+_ROOMS = ("", ".cbar")
+
+
 @functools.cache
 def _records() -> Mapping[str, Corruption]:
-    package = importlib.import_module(__package__)
     found: dict[str, Corruption] = {}
-    for module in pkgutil.iter_modules(package.__path__, f"{__package__}."):
-        for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, Corruption):
-                assert found.setdefault(value.name, value) is value, f"two corruptions are called {value.name}"
+    for room in _ROOMS:
+        package = importlib.import_module(f"{__package__}{room}")
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if module.ispkg:
+                continue
+            for value in vars(importlib.import_module(module.name)).values():
+                if isinstance(value, Corruption):
+                    assert found.setdefault(value.name, value) is value, f"two corruptions are called {value.name}"
     return MappingProxyType(dict(sorted(found.items())))
 
 
-def names() -> list[str]:
-    """Names of all corruptions, sorted.
+def benchmarks() -> list[str]:
+    """Names of the benchmarks that corruptions belong to.
 
     Example:
-        >>> "gaussian_noise" in names()
-        True
+        >>> benchmarks()
+        ['3dcc', 'c', 'c-bar']
     """
-    return list(_records())
+    return sorted({record.benchmark for record in _records().values()})
+
+
+def names(benchmark: str | None = "c") -> list[str]:
+    """Names of the corruptions of a benchmark, sorted; by default the nineteen of ImageNet-C, ``None``: all.
+
+    Raises:
+        UnknownNameError: no such benchmark.
+
+    Example:
+        >>> "gaussian_noise" in names(), "plasma_noise" in names(), "plasma_noise" in names("c-bar")
+        (True, False, True)
+    """
+    if benchmark is not None and benchmark not in benchmarks():
+        raise UnknownNameError("benchmark", benchmark, benchmarks(), "give one of these.")
+    return [name for name, record in _records().items() if benchmark in (None, record.benchmark)]
 
 
 def get(name: str) -> Corruption:
-    """The record of a corruption.
+    """The record of a corruption of any benchmark.
 
     Raises:
         UnknownNameError: there is none of that name.
@@ -97,14 +128,14 @@ def get(name: str) -> Corruption:
     try:
         return _records()[name]
     except (KeyError, TypeError):
-        raise UnknownNameError("corruption", str(name), names()) from None
+        raise UnknownNameError("corruption", str(name), names(None), "`regrow list corruptions`.") from None
 
 
-def families() -> dict[str, str]:
-    """Name of each corruption -> its family."""
-    return {name: record.family for name, record in _records().items()}
+def families(benchmark: str | None = "c") -> dict[str, str]:
+    """Name of each corruption of a benchmark -> its family."""
+    return {name: get(name).family for name in names(benchmark)}
 
 
 def common_names() -> list[str]:
-    """Those that belong to the fifteen common types of ImageNet-C, sorted; the extras are left out."""
-    return [name for name, record in _records().items() if not record.extra]
+    """The fifteen common types of ImageNet-C, sorted; the extras are left out."""
+    return [name for name in names() if not get(name).extra]

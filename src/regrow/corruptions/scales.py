@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from regrow.errors import InputError, UnknownNameError
@@ -21,12 +22,13 @@ class Scale(NamedTuple):
     note: str
 
 
-def choose_scale(side: int, scale: str | None = None) -> Scale:
+def choose_scale(side: int, scale: str | None = None, among: Iterable[str] = SCALES) -> Scale:
     """The column of settings for square images, with a note when the size is none of the published ones.
 
     Args:
         side: height and width in pixels.
         scale: a column to use in any case; by default the nearest by ``|log(side / published side)|``.
+        among: the columns that a corruption has.
 
     Raises:
         InputError: a side below 8 pixels, or an unknown column.
@@ -40,9 +42,9 @@ def choose_scale(side: int, scale: str | None = None) -> Scale:
     if side < SMALLEST_SIDE:
         raise InputError(f"images of {side} px are too small to corrupt.", f"give sides of {SMALLEST_SIDE} px or more.")
     if scale is None:
-        scale = min(SCALES, key=lambda name: abs(math.log(side / SCALES[name])))
-    elif scale not in SCALES:
-        raise UnknownNameError("scale", scale, SCALES, "leave scale out to take it from the image size.")
+        scale = min(among, key=lambda name: abs(math.log(side / SCALES[name])))
+    elif scale not in among:
+        raise UnknownNameError("scale", scale, among, "leave scale out to take it from the image size.")
     published = SCALES[scale]
     note = "" if side == published else f"settings of {scale} ({published} px) used for images of {side} px"
     return Scale(scale, note)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from regrow.corruptions import colour
 from regrow.corruptions.registry import Corruption, Images
 
@@ -12,7 +10,7 @@ _SOURCE = "Hendrycks and Dietterich 2019, arXiv:1903.12261, section 4"
 
 def brightness(images: Images, _: None, shift: float) -> Images:
     """Add ``shift`` to the value of hue, saturation and value, clipped to [0, 1]; (N, H, W, 3)."""
-    return colour.change(images, value=lambda value: np.clip(value + shift, 0.0, 1.0))
+    return colour.change(images, value=shift)
 
 
 BRIGHTNESS = Corruption(

@@ -10,10 +10,10 @@ for training are in ``regrow.data.batches`` (the only module here that needs tor
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 from pathlib import Path
 
+from regrow import files
 from regrow.data import sets
 from regrow.data.cues import reliance
 from regrow.data.spec import DataSet, DataSpec, ImageSet, Options, Progress, Request, check_options
@@ -62,12 +62,7 @@ def find_root(given: str | Path | None = None) -> list[Path]:
     Returns:
         The given folder, the one named by the environment variable ``REGROW_DATA``, and ``~/.cache/regrow/data``.
     """
-    places = [
-        given,
-        os.environ.get("REGROW_DATA"),
-        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "regrow/data",
-    ]
-    return list(dict.fromkeys(Path(place).expanduser().absolute() for place in places if place))
+    return files.data_roots(given)
 
 
 def load(

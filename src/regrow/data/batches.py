@@ -6,7 +6,7 @@ streams, so any step can be made alone and a resumed run needs no stored state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -50,8 +50,9 @@ def eval_batches(
     batch: int,
     device: torch.device | str = "cpu",
     channels_last: bool = False,
+    change: Callable[[Tensor, range], Tensor] | None = None,
 ) -> Iterator[Tensor]:
-    """All images in order, normalised, nothing else.
+    """All images in order, normalised.
 
     Args:
         images: uint8, shape (N, H, W, C); an array (also a memory map) or a tensor.
@@ -59,6 +60,8 @@ def eval_batches(
         batch: images per batch; the last one may be smaller.
         device: where the batches go.
         channels_last: lay them out as ``torch.channels_last``.
+        change: takes a batch, uint8 (B, H, W, C) on the device, and the numbers of its images; what it returns is
+            normalised in its place.
 
     Yields:
         float32, shape (B, C, H, W).
@@ -67,7 +70,10 @@ def eval_batches(
         piece = images[start : start + batch]
         if not isinstance(piece, Tensor):
             piece = torch.from_numpy(np.array(piece))
-        yield normalise(piece.to(device), spec, channels_last=channels_last)
+        piece = piece.to(device)
+        if change is not None:
+            piece = change(piece, range(start, start + len(piece)))
+        yield normalise(piece, spec, channels_last=channels_last)
 
 
 class Batches:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from regrow.data.batches import eval_batches
 from regrow.data.spec import DataSpec
+from regrow.evaluation.live import Change
 from regrow.evaluation.records import Record
 
 #: Normalised images (n, 3, H, W) -> logits (n, classes).
@@ -38,6 +39,7 @@ def evaluate_cell(
     batch: int = 256,
     device: torch.device,
     channels_last: bool = False,
+    change: Change | None = None,
 ) -> Record:
     """Answers of a network on all images of a cell.
 
@@ -49,10 +51,12 @@ def evaluate_cell(
         batch: images per forward pass.
         device: where the network is.
         channels_last: memory order of its input.
+        change: corrupts the batches as they go (see ``regrow.evaluation.live``).
     """
     parts: list[tuple[Tensor, ...]] = []
     truth, start = torch.from_numpy(labels).to(device), 0
-    for inputs in eval_batches(images, spec, batch=batch, device=device, channels_last=channels_last):
+    batches = eval_batches(images, spec, batch=batch, device=device, channels_last=channels_last, change=change)
+    for inputs in batches:
         logits = predict(inputs)
         y = truth[start : start + len(inputs), None]
         start += len(inputs)

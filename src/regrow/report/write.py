@@ -17,7 +17,7 @@ from regrow.report.check import CheckView, render_check
 from regrow.report.finding import finding
 from regrow.report.page import render
 from regrow.report.tables import tables
-from regrow.study.cells import codec_note
+from regrow.study.cells import cell_notes
 from regrow.study.check import CheckResult, as_json
 from regrow.study.environment import describe_environment
 from regrow.study.load import load_study
@@ -51,7 +51,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
     """
     names = list(dict.fromkeys(name for name, severity in result.accuracy if severity))
     records = {name: corruptions.get(name) for name in names}
-    notes = [note for name in names if (note := codec_note(name))]
+    notes = cell_notes(names, result.checked.spec.image_size, result.mode)
     notes += [f"skipped {line}" for line in result.skipped]
     view = CheckView(
         model=result.checked.name,

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from regrow import corruptions, data, files
 from regrow.errors import DataError
+from regrow.evaluation.live import Change, live
 from regrow.study.recipe import Recipe
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,42 @@ class CellSet:
         dataset: name of the data set.
         digests: ``(corruption, severity)`` -> SHA-256 of the cell's file; clean is ``("clean", 0)``.
         notes: what a reader must know of them.
+        live: settings of :func:`regrow.evaluation.live.live` for cells that are made as they are evaluated; ``None``
+            where all are stored.
     """
 
     folder: Path
     dataset: str
     digests: dict[tuple[str, int], str]
     notes: list[str]
+    live: dict[str, Any] | None = None
 
     def path(self, corruption: str, severity: int) -> Path:
         """File of one cell."""
         return self.folder / f"{self.dataset}.{corruption}.{severity}.npy"
 
-    def images(self, corruption: str, severity: int) -> npt.NDArray[np.uint8]:
-        """Images of one cell, uint8 (n, H, W, 3), mapped from the file.
+    def is_there(self, corruption: str, severity: int) -> bool:
+        """Whether the images of a cell can be had now."""
+        made_now = severity and self.live is not None
+        return self.path("clean", 0).exists() if made_now else self.path(corruption, severity).exists()
+
+    def images(self, corruption: str, severity: int, first: int | None = None) -> npt.NDArray[np.uint8]:
+        """Images of one cell or the first of them, uint8 (n, H, W, 3): mapped from the file, or made now.
 
         Raises:
             DataError: the file is gone or is not the one that was made.
         """
+        if severity and self.live is not None:
+            return corruptions.corrupt_set(self.images("clean", 0, first), corruption, severity, **self.live)
+        return self._stored(corruption, severity)[:first]
+
+    def source(self, corruption: str, severity: int) -> tuple[npt.NDArray[np.uint8], Change | None]:
+        """Images of a cell as they are stored, and what is still to be done to them as they are evaluated."""
+        if severity and self.live is not None:
+            return self._stored("clean", 0), live(corruption, severity, **self.live)
+        return self._stored(corruption, severity), None
+
+    def _stored(self, corruption: str, severity: int) -> npt.NDArray[np.uint8]:
         path = self.path(corruption, severity)
         if not path.exists():
             raise DataError(f"cell {path} is not there.", "run the study's command again: it is made anew.")
@@ -77,7 +97,7 @@ def wanted_corruptions(recipe: Recipe) -> list[str]:
 def make_cells(
     recipe: Recipe, folder: Path, data_root: Path | None, progress: Callable[[int, int], None] = lambda done, all_: None
 ) -> CellSet:
-    """Make the cells of a study that are not there yet, in exact mode, and check those that are.
+    """Make the cells of a study that are not there yet, and check those that are.
 
     Args:
         recipe: names the data set, the number of images, corruptions, severities and the seed.
@@ -86,11 +106,17 @@ def make_cells(
         progress: called with (cells done, all cells).
     """
     names = wanted_corruptions(recipe)
+    chosen = recipe.evaluation
+    options: dict[str, Any] = {"seed": chosen.seed, "mode": chosen.mode, "stored": chosen.stored}
+    spec = data.spec(recipe.data.name)
+    notes = cell_notes(names, spec.image_size, chosen.mode)
     source = {
         "data": recipe.data.model_dump(mode="json", exclude={"train_images"}),
-        "seed": recipe.evaluation.seed,
+        **options,
+        "on_the_fly": chosen.on_the_fly,
+        "notes": notes,  # they say which photographs were used
         "corruptions": names,
-        "severities": recipe.evaluation.severities,
+        "severities": chosen.severities,
     }
     index = folder / "index.json"
     stored: dict[str, Any] = files.read_json(index) if index.exists() else {}
@@ -98,29 +124,32 @@ def make_cells(
         return _cell_set(folder, recipe.data.name, stored)
     test = data.load(recipe.data.name, "test", root=data_root, options=recipe.data.options, n=recipe.data.test_images)
     digests = {"labels.npy": _save(folder / "labels.npy", test.labels)}
-    jobs = [("clean", 0)] + [(name, s) for name in names for s in recipe.evaluation.severities]
+    clean = f"{recipe.data.name}.clean.0.npy"
+    digests[clean] = _save(folder / clean, np.ascontiguousarray(test.images))
+    virtual: dict[str, str] = {}
+    jobs = [(name, s) for name in names for s in chosen.severities]
     for done, (name, severity) in enumerate(jobs):
         progress(done, len(jobs))
-        images = test.images
-        if severity:
-            images = corruptions.corrupt_set(images, name, severity, seed=recipe.evaluation.seed)
         file = f"{recipe.data.name}.{name}.{severity}.npy"
-        digests[file] = _save(folder / file, np.ascontiguousarray(images))
+        if chosen.on_the_fly:
+            made_from = {"clean": digests[clean], "cell": [name, severity], "schema": SCHEMA, **options}
+            virtual[file] = files.value_digest(made_from)
+        else:
+            digests[file] = _save(folder / file, corruptions.corrupt_set(test.images, name, severity, **options))
     progress(len(jobs), len(jobs))
-    scale, note = corruptions.choose_scale(test.spec.image_size)
-    notes = [note] if note else []
-    notes += [text for name in names if (text := codec_note(name))]
-    stored = {"schema": SCHEMA, "source": source, "digests": digests, "scale": scale, "notes": notes, "mode": "exact"}
+    stored = {"schema": SCHEMA, "source": source, "digests": digests, "virtual": virtual, "notes": notes}
+    stored |= {"options": options, "scale": corruptions.choose_scale(spec.image_size).name}
     files.write_json(index, stored)
     return _cell_set(folder, recipe.data.name, stored)
 
 
-def codec_note(name: str) -> str:
-    """What must be said wherever a corruption's numbers appear that a codec made; empty where none is involved."""
-    codec = corruptions.get(name).codec
-    if codec is None:
-        return ""
-    return f"{name}: codec={codec}; the published sets were coded by libjpeg 9, whose pixels differ slightly"
+def cell_notes(names: list[str], side: int, mode: str = "exact") -> list[str]:
+    """What must be said wherever numbers from these corruptions appear, each once."""
+    notes: dict[str, None] = {}
+    for name in names:
+        for kind, text in corruptions.provenance(name, side, mode=mode).items():
+            notes[text if kind == "scale" else f"{name}: {text}"] = None
+    return list(notes)
 
 
 def open_cells(folder: Path, dataset: str) -> CellSet:
@@ -134,11 +163,11 @@ def open_cells(folder: Path, dataset: str) -> CellSet:
 
 def _cell_set(folder: Path, dataset: str, stored: dict[str, Any]) -> CellSet:
     digests = {}
-    for file, digest in stored["digests"].items():
+    for file, digest in {**stored["digests"], **stored["virtual"]}.items():
         if file != "labels.npy":
             corruption, severity = file.removeprefix(f"{dataset}.").removesuffix(".npy").rsplit(".", 1)
             digests[corruption, int(severity)] = digest
-    return CellSet(folder, dataset, digests, list(stored["notes"]))
+    return CellSet(folder, dataset, digests, list(stored["notes"]), stored["options"] if stored["virtual"] else None)
 
 
 def _save(path: Path, array: npt.NDArray[Any]) -> str:

@@ -18,6 +18,7 @@ from regrow import corruptions, data, models
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError
 from regrow.evaluation.evaluate import evaluate_cell, predictor
+from regrow.evaluation.live import live
 from regrow.study.execute import restore
 from regrow.training.checkpoint import load_weights
 from regrow.training.settings import RunSettings
@@ -59,6 +60,8 @@ class CheckResult:
         scale: column of the corruption settings.
         scale_note: what must be said of it; empty when the size is a published one.
         examples: cell -> one image, uint8 (1, H, W, 3).
+        mode: arithmetic of the corruptions.
+        stored: whether the JPEG round trip of ImageNet-C's files was added.
     """
 
     checked: CheckedModel
@@ -69,6 +72,8 @@ class CheckResult:
     scale: str
     scale_note: str
     examples: dict[tuple[str, int], npt.NDArray[np.uint8]]
+    mode: str = "fast"
+    stored: bool = False
 
 
 def open_model(name: str, weights: Path | None = None, n_classes: int | None = None) -> CheckedModel:
@@ -229,6 +234,8 @@ def check(
     severities: tuple[int, ...] = (1, 2, 3, 4, 5),
     limit: int | None = None,
     seed: int = 0,
+    mode: str = "fast",
+    stored: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CheckResult:
     """Corrupt a folder's images as they go and count the right answers.
@@ -240,6 +247,8 @@ def check(
         severities: of 1 to 5.
         limit: at most so many images.
         seed: seed of the corruptions' draws.
+        mode: arithmetic of the corruptions: ``"fast"`` or ``"exact"``.
+        stored: add the JPEG round trip (quality 85) of ImageNet-C's files.
         progress: called with (cells done, all cells).
     """
     wanted = names or corruptions.names()
@@ -254,11 +263,15 @@ def check(
     examples = {}
     for done, (name, severity) in enumerate(cells):
         progress(done, len(cells))
-        cell = corruptions.corrupt_set(images, name, severity, seed=seed) if severity else images
-        accuracy[name, severity] = evaluate_cell(predict, cell, labels, checked.spec, batch=64, device=device).accuracy
-        examples[name, severity] = cell[:1].copy()
+        change = live(name, severity, seed=seed, mode=mode, stored=stored) if severity else None
+        record = evaluate_cell(predict, images, labels, checked.spec, batch=64, device=device, change=change)
+        accuracy[name, severity] = record.accuracy
+        example = images[:1].copy()
+        if severity:
+            example = corruptions.corrupt_set(example, name, severity, seed=seed, mode=mode, stored=stored)
+        examples[name, severity] = example
     progress(len(cells), len(cells))
-    return CheckResult(checked, folder, len(labels), skipped, accuracy, scale, note, examples)
+    return CheckResult(checked, folder, len(labels), skipped, accuracy, scale, note, examples, mode, stored)
 
 
 def as_json(result: CheckResult) -> dict[str, Any]:

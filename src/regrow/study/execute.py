@@ -131,14 +131,16 @@ def evaluate(
         path = record_path(folder, cells.dataset, corruption, severity)
         inputs = {"weights": weights_digest, "cell": digest}
         if not is_current(path, inputs):
+            images, change = cells.source(corruption, severity)
             record = evaluate_cell(
                 predict,
-                cells.images(corruption, severity),
+                images,
                 labels,
                 spec,
                 batch=batch,
                 device=device,
                 channels_last=settings.precision.channels_last,
+                change=change,
             )
             save_record(path, record, inputs)
         report(Progress("evaluate", done + 1, len(cells.digests)))
@@ -189,7 +191,7 @@ def _attenuation(
     from regrow.data.batches import eval_batches
 
     chosen, spec = recipe.analysis.attenuation, data.spec(settings.data.name)
-    images, labels = cells.images("clean", 0)[: chosen.images], cells.labels()[: chosen.images]
+    images, labels = cells.images("clean", 0, chosen.images), cells.labels()[: chosen.images]
     low, high = analysis.registered_radii(spec.image_size)
     batches = eval_batches(images, spec, batch=recipe.evaluation.batch, device=device, channels_last=False)
     return analysis.radius_accuracy(

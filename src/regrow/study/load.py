@@ -132,4 +132,4 @@ def _kernels(folder: Path) -> tuple[dict[str, npt.NDArray[np.integer[Any]]], dic
 
 def _examples(cells: CellSet, recipe: Recipe) -> dict[tuple[str, int], npt.NDArray[np.uint8]]:
     wanted = [("clean", 0)] + [c for c in cells.digests if c[1] in recipe.evaluation.severities]
-    return {cell: np.array(cells.images(*cell)[:EXAMPLES]) for cell in wanted if cells.path(*cell).exists()}
+    return {cell: np.array(cells.images(*cell, EXAMPLES)) for cell in wanted if cells.is_there(*cell)}

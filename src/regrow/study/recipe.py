@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -33,6 +33,9 @@ class EvaluationSettings(Settings):
     severities: list[int] = Field(default=[1, 2, 3, 4, 5])
     seed: int = Field(default=0, ge=0, description="seed of the corruptions' draws; the same cells for all runs")
     batch: int = Field(default=250, ge=1)
+    mode: Literal["exact", "fast"] = Field(default="exact", description="arithmetic of the corruptions")
+    on_the_fly: bool = Field(default=False, description="corrupt batches as they are evaluated, store no images")
+    stored: bool = Field(default=False, description="add the JPEG round trip (quality 85) of ImageNet-C's files")
 
     @field_validator("severities")
     @classmethod

@@ -1,0 +1,70 @@
+"""One picture under all corruptions and severities, as one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from regrow.corruptions.inputs import check_images
+from regrow.corruptions.registry import Images
+from regrow.corruptions.writer.manifest import Settings, choose_names
+
+_SMALLEST = 96  # pixels of a cell: smaller pictures are enlarged by a whole factor
+_GAP = 4
+_TEXT = 15
+_LEFT = 190
+
+
+def preview(
+    image: Images,
+    corruptions: Sequence[str] = ("all",),
+    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    *,
+    seed: int = 0,
+    mode: str = "exact",
+    scale: str | None = None,
+    codec: str | None = None,
+    frost: Path | str | None = None,
+) -> Images:
+    """A strip of one picture: a row for each corruption, a column for each severity, the clean one first; labelled.
+
+    Args:
+        image: uint8 (S, S, 3).
+        corruptions: names, or groups of them; see ``choose_names``.
+        severities: rising numbers from 1 to 5.
+        seed: as in ``corrupt``, and so all that follow.
+        mode: ``"exact"`` or ``"fast"``.
+        scale: column of published settings.
+        codec: JPEG encoder of jpeg_compression.
+        frost: folder of the frost photographs.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        InputError: as ``corrupt``.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    side = check_images(image[None])
+    settings = Settings.of(severities, seed, mode, scale, codec, frost)
+    rows = {name: settings.notes(name, side) for name in choose_names(corruptions, side, scale)}
+    factor = -(-_SMALLEST // side)
+    pitch = side * factor + _GAP
+    size = (_LEFT + (len(settings.severities) + 1) * pitch, 2 * _TEXT + len(rows) * pitch)
+    canvas = Image.new("RGB", size, "white")
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(_TEXT)
+    for column, label in enumerate(["clean", *(f"severity {severity}" for severity in settings.severities)]):
+        pen.text((_LEFT + column * pitch + (pitch - _GAP) // 2, _TEXT), label, "black", font, anchor="mm")
+    for row, (name, notes) in enumerate(rows.items()):
+        top = 2 * _TEXT + row * pitch
+        pen.text((_GAP, top + pitch // 2), name, "black", font, anchor="lm")
+        if "frost" in notes:
+            pen.text((_GAP, top + pitch // 2 + _TEXT), "not comparable", "firebrick", font, anchor="lm")
+        cells = [image, *(settings.corrupt(image[None], name, severity, 0)[0] for severity in settings.severities)]
+        for column, cell in enumerate(cells):
+            shown = np.repeat(np.repeat(cell, factor, axis=0), factor, axis=1)
+            canvas.paste(Image.fromarray(shown), (_LEFT + column * pitch, top))
+    return np.asarray(canvas)
