@@ -30,8 +30,7 @@ def run(arguments: list[str] | None = None) -> int:
             print_error(f"{text.rstrip('.')}. Next: see what there is with --help.")
         return error.exit_code
     except KeyboardInterrupt:
-        print_error("interrupted; nothing is lost: the same command goes on where it was.")
-        return 130
+        code = 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -39,4 +38,6 @@ def run(arguments: list[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         print_error(f"{error.strerror or error}:{where}. Next: check the path, its permissions and the free space.")
         return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2
+    if code == 130:
+        print_error("interrupted; nothing is lost: the same command goes on where it was.")
     return code if isinstance(code, int) else 0

@@ -40,7 +40,8 @@ def corrupt(
         str, typer.Option("--format", help="npy (as CIFAR-10-C) or tree (as ImageNet-C); default: by source.")
     ] = "",
     side: Annotated[
-        int | None, typer.Option(min=8, help="Pixels that pictures of a folder are cut to; default: by --scale.")
+        int | None,
+        typer.Option(min=8, help="Side in pixels of a folder's pictures: shrunk, then cut; default: by --scale, 224."),
     ] = None,
     scale: Annotated[
         str | None, typer.Option(help="Settings: cifar, tiny, imagenet, inception; default: by image size.")
@@ -88,7 +89,7 @@ def corrupt(
     )
     wanted.check(layout)
     with _bar() as bar:
-        given = _open(source, split, data_root, side, scale, on_bad, bar)
+        given = _open(source, split, data_root, side, scale, bar)
         if preview is not None:
             _preview(given.pictures, preview, wanted)
         written = _write(given, out_dir, layout, wanted, bar) if out_dir is not None else None
@@ -169,14 +170,12 @@ def _bar() -> Iterator[_Bar]:
         yield start
 
 
-def _open(
-    source: str, split: str, data_root: Path | None, side: int | None, scale: str | None, on_bad: str, bar: _Bar
-) -> _Given:
+def _open(source: str, split: str, data_root: Path | None, side: int | None, scale: str | None, bar: _Bar) -> _Given:
     from regrow import data
     from regrow.corruptions.writer.pictures import ArrayPictures
 
     if Path(source).is_dir():
-        return _folder(Path(source), side, scale, on_bad)
+        return _folder(Path(source), side, scale)
     if source not in data.names():
         raise UnknownNameError("source", source, data.names(), "give one of these, or a folder of pictures.")
     images = data.load(source, split, root=data_root, progress=bar(source))
@@ -184,8 +183,22 @@ def _open(
     return _Given(ArrayPictures(name, images.images, images.labels, images.spec.classes), name, "npy", [])
 
 
-def _folder(path: Path, side: int | None, scale: str | None, on_bad: str) -> _Given:
-    raise NotImplementedError
+def _folder(path: Path, side: int | None, scale: str | None) -> _Given:
+    """Pictures of a folder, prepared as for the published sets where it is one of their sources."""
+    from regrow.corruptions.scales import SCALES
+    from regrow.corruptions.writer.manifest import TINY_CAVEAT
+    from regrow.data import pictures
+
+    if (path / "wnids.txt").exists() or (path / "val" / "val_annotations.txt").exists():
+        if (side or 64) != 64:
+            raise InputError(f"--side {side}: pictures of Tiny-ImageNet have 64 px.", "leave --side out.")
+        tiny = pictures.tiny_imagenet(path)
+        return _Given(tiny, tiny.name, "tree", [TINY_CAVEAT])
+    if scale is not None and scale not in SCALES:
+        raise UnknownNameError("scale", scale, SCALES, "leave --scale out.")
+    side = side or SCALES[scale or "imagenet"]
+    found = pictures.folder(path, side)
+    return _Given(found, found.name, "tree", [])
 
 
 def _preview(pictures: Labelled, path: Path, wanted: _Wanted) -> None:

@@ -39,12 +39,17 @@ def print_sets(rows: Sequence[Mapping[str, object]]) -> None:
 
 @app.command("get", epilog="Example:  regrow data get cifar10")
 def get(
-    name: Annotated[str, typer.Argument(help="Name of `regrow list data`.")],
+    name: Annotated[str, typer.Argument(help="Name of `regrow list data`, or frost: the frost photographs.")],
     data_root: DataRoot = None,
 ) -> None:
     """Download a data set from its official address, check its digest and unpack it."""
     from regrow import data
 
+    if name == "frost":
+        from regrow.data import frost
+
+        out.print(f"frost: {frost.fetch(data.find_root(data_root)[0])}", markup=False)
+        return
     with Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=out) as bar:
         task = bar.add_task(name, total=None)
         where = data.require(

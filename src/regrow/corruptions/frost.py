@@ -14,18 +14,10 @@ from regrow import files
 from regrow.corruptions.draws import Integers, Stream
 from regrow.corruptions.registry import Corruption, Draws, Images, Shape
 from regrow.errors import InputError
+from regrow.photographs import FROST as FROST_FILES
 
 _SOURCE = "Hendrycks and Dietterich 2019, arXiv:1903.12261, section 4"
 Texture = npt.NDArray[np.uint8]  # (H, W, 3)
-
-#: The photographs that shipped with the published generator, in its order, and their md5. The sixth was never used.
-PHOTOGRAPHS = {
-    "frost1.png": "6ead634ace1f366d77e87078b465863c",
-    "frost2.png": "98f0d2b1d74a048d3bc9c7ecfd886939",
-    "frost3.png": "b3ed8eb147824261888e730f916c0d8b",
-    "frost4.jpg": "d70b9d6aa0b1fe7bd8133b113787e078",
-    "frost5.jpg": "50984ae2c871b7df2c28f1d71ca460a0",
-}
 
 SUBSTITUTE = "procedural textures in place of the published photographs: not comparable with published numbers"
 _GET = "fetch the photographs: regrow data get frost."
@@ -73,7 +65,7 @@ def _read(folder: Path) -> Textures:
     from PIL import Image
 
     pictures = []
-    for name, md5 in PHOTOGRAPHS.items():
+    for name, md5 in FROST_FILES.items():
         path = folder / name
         if not path.is_file():
             raise InputError(f"{folder} lacks the frost photograph {name}.", _GET)

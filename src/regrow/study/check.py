@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from regrow import corruptions, data, models
+from regrow.data import pictures
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError
 from regrow.evaluation.evaluate import evaluate_cell, predictor
@@ -22,10 +23,6 @@ from regrow.evaluation.live import live
 from regrow.study.execute import restore
 from regrow.training.checkpoint import load_weights
 from regrow.training.settings import RunSettings
-
-#: File types that are read, by Pillow's names of the formats.
-FORMATS = ["JPEG", "PNG", "BMP", "WEBP", "TIFF"]
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,7 @@ def read_folder(
         raise DataError(f"{folder} has no sub-folders.", "put the images of each class into a sub-folder of its own.")
     classes = _class_numbers([p.name for p in groups], checked.spec.classes)
     found = [
-        [(f, label) for f in sorted(group.rglob("*")) if f.suffix.lower() in SUFFIXES]
+        [(f, label) for f in sorted(group.rglob("*")) if f.suffix.lower() in pictures.SUFFIXES]
         for group, label in zip(groups, classes, strict=True)
     ]
     turns = max(len(group) for group in found)
@@ -183,7 +180,9 @@ def read_folder(
         except DataError as error:
             skipped.append(error.message)
     if not images:
-        raise DataError(f"no image in {folder} can be read.", f"give files of type {', '.join(sorted(SUFFIXES))}.")
+        raise DataError(
+            f"no image in {folder} can be read.", f"give files of type {', '.join(sorted(pictures.SUFFIXES))}."
+        )
     return np.stack(images), np.array(labels, dtype=np.int64), skipped
 
 
@@ -203,21 +202,9 @@ def _class_numbers(names: list[str], classes: tuple[str, ...]) -> list[int]:
 
 
 def _read_image(file: Path, size: int, resize: int) -> npt.NDArray[np.uint8]:
-    import warnings
-
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as opened:
-                if opened.mode.startswith(("I", "F")):
-                    raise DataError(f"{file.name}: {opened.mode} pixels, more than 8 bits a channel, are not read")
-                picture = opened.convert("RGB")
-    except DataError:
-        raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{file.name}: {' '.join(str(error).split())[:120]}") from None
+    picture = pictures.open_picture(file)
     shorter = min(picture.size)
     width, height = (max(size, round(side * resize / shorter)) for side in picture.size)
     if (width, height) != picture.size:
