@@ -11,12 +11,48 @@ import torch
 
 from regrow import data
 from regrow.corruptions import corrupt, corrupt_set, fast, jpeg
+from regrow.corruptions.fast import jpeg as jpeg_on_device
 from regrow.corruptions.official import official_md5
 from regrow.errors import DataError
 
 STORED = dict(np.load(Path(__file__).parents[1] / "golden" / "jpeg9.npz"))
 SUMS = json.loads(str(STORED["md5_json"]))
 TRACE_QUALITY = int(STORED["trace_quality"])
+
+
+def _on_device(images, quality):
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2)
+    done = fast.find("jpeg_compression", "cuda")(planes, None, quality)
+    return done.permute(0, 2, 3, 1).numpy()
+
+
+def _shifted(values, bits):
+    return (values + (1 << (bits - 1))) >> bits
+
+
+def _block_after_block(image, tables):
+    """The round trip of one image (H, W, 3) in whole numbers, written down as libjpeg's passes."""
+    red, green, blue = image.astype(np.int64).transpose(2, 0, 1)
+    ycc = [
+        (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16,
+        (-11058 * red - 21710 * green + 32768 * blue + 8421375) >> 16,
+        (32768 * red - 27439 * green - 5329 * blue + 8421375) >> 16,
+    ]
+    for plane, size, bits, table in zip(ycc, (8, 16, 16), (15, 17, 17), (tables[0], tables[1], tables[1]), strict=True):
+        forward, inverse = jpeg.forward_matrix(size), jpeg.inverse_matrix(size)
+        height, width = plane.shape
+        padded = np.pad(plane, ((0, -height % size), (0, -width % size)), mode="edge")
+        for top in range(0, height, size):
+            for left in range(0, width, size):
+                block = padded[top : top + size, left : left + size]
+                steps = _shifted(forward @ _shifted((block - 128) @ forward.T, 11), bits)
+                kept = np.sign(steps) * ((np.abs(steps) + 4 * table) // (8 * table)) * table
+                samples = _shifted(_shifted(inverse @ kept, 11) @ inverse.T, 18)
+                block[...] = np.clip((samples + 512) % 1024 - 512 + 128, 0, 255)
+        plane[...] = padded[:height, :width]
+    luma, cb, cr = ycc[0], ycc[1] - 128, ycc[2] - 128
+    changes = (91881 * cr + 32768) >> 16, (-22553 * cb - 46802 * cr + 32768) >> 16, (116130 * cb + 32768) >> 16
+    return np.stack([luma + change for change in changes], -1).clip(0, 255)
 
 
 @pytest.mark.parametrize("name", sorted(SUMS))
@@ -27,9 +63,7 @@ def test_pixels_of_the_library(name):
     assert hashlib.md5(done.tobytes()).hexdigest() == SUMS[name]
     if f"out_{name}" in STORED:
         np.testing.assert_array_equal(done, STORED[f"out_{name}"])
-    planes = torch.from_numpy(images).permute(0, 3, 1, 2)
-    by_torch = fast.find("jpeg_compression", "cuda")(planes, None, int(quality))
-    np.testing.assert_array_equal(by_torch.permute(0, 2, 3, 1).numpy(), done)
+    np.testing.assert_array_equal(_on_device(images, int(quality)), done)
 
 
 def test_matrices_and_tables():
@@ -99,22 +133,38 @@ def test_any_batch_and_any_strides_give_the_same_pixels():
     assert jpeg.round_trip(images[:0], 30).shape == (0, 40, 40, 3)
 
 
-def test_beyond_ten_bits_samples_wrap_as_in_the_library():
-    table = np.full((8, 8), 255)
-    plane = np.where((np.arange(8) + np.arange(8)[:, None]) % 2, 255, 0)[None].astype(np.float32)
-    plain = jpeg.code_plane(plane, 8, table)
-    assert plain.min() == 0
-    assert plain.max() == 255
-    # a divisor of 4 times the largest makes the one coefficient overshoot: every sample is its value modulo 1024
+def test_beyond_ten_bits_samples_wrap_as_in_the_library(monkeypatch):
+    image = np.repeat(np.random.RandomState(0).choice([0, 255], (8, 8, 1)), 3, 2).astype(np.uint8)
     forward, inverse = jpeg.forward_matrix(8), jpeg.inverse_matrix(8)
-    level = np.zeros((8, 8), np.int64)
-    level[0] = 127
-    steps = (forward @ ((level @ forward.T + 1024) >> 11) + (1 << 14)) >> 15
-    huge = np.full((8, 8), 6000)
-    kept = np.sign(steps) * ((np.abs(steps) + 4 * huge) // (8 * huge)) * huge
-    wide = ((((inverse @ kept + 1024) >> 11) @ inverse.T) + (1 << 17)) >> 18
-    expected = np.clip((wide + 512) % 1024 - 512 + 128, 0, 255)
-    np.testing.assert_array_equal(jpeg.code_plane((level + 128)[None].astype(np.float32), 8, huge)[0], expected)
+    steps = _shifted(forward @ _shifted((image[..., 0] - np.int64(128)) @ forward.T, 11), 15)
+    # what adds to the first sample gets a divisor that doubles it, what takes from it is dropped
+    adds = steps * np.outer(inverse[0], inverse[0]) > 0
+    table = np.where(adds, np.maximum(np.abs(steps) // 4, 1), 1 << 15)
+    kept = np.sign(steps) * ((np.abs(steps) + 4 * table) // (8 * table)) * table
+    assert _shifted(_shifted(inverse @ kept, 11) @ inverse.T, 18)[0, 0] > 511
+    for module in (jpeg, jpeg_on_device):
+        monkeypatch.setattr(module, "quantisation_tables", lambda _: (table, table))
+    expected = _block_after_block(image, (table, table))
+    np.testing.assert_array_equal(jpeg.round_trip(image[None], 50)[0], expected)
+    np.testing.assert_array_equal(_on_device(image[None], 50)[0], expected)
+
+
+@pytest.mark.parametrize("quality", [100, 93, 49, 1])
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (16, 7), (33, 50)])
+def test_both_forms_equal_integers_block_after_block(quality, height, width):
+    images = np.random.RandomState(quality + height).randint(0, 256, (3, height, width, 3)).astype(np.uint8)
+    images[1] = np.where(images[1] < 128, 0, 255)
+    given = images.copy()
+    expected = np.stack([_block_after_block(image, jpeg.quantisation_tables(quality)) for image in images])
+    np.testing.assert_array_equal(jpeg.round_trip(images, quality), expected)
+    np.testing.assert_array_equal(_on_device(images, quality), expected)
+    np.testing.assert_array_equal(images, given)
+
+
+def test_the_best_quality_moves_grey_noise_by_one_level_at_most():
+    images = np.repeat(np.random.RandomState(0).randint(0, 256, (4, 40, 40, 1)), 3, 3).astype(np.uint8)
+    moved = jpeg.round_trip(images, 100).astype(int) - images
+    assert np.abs(moved).max() == 1
 
 
 def test_stored_is_the_round_trip_of_the_published_files():
@@ -123,6 +173,8 @@ def test_stored_is_the_round_trip_of_the_published_files():
     assert (jpeg.round_trip(plain, 85) != plain).any()
     np.testing.assert_array_equal(corrupt(images, "contrast", 2, mode="exact", stored=True), jpeg.round_trip(plain, 85))
     np.testing.assert_array_equal(corrupt_set(images, "contrast", 2, stored=True), jpeg.round_trip(plain, 85))
+    on_device = fast.stored(torch.from_numpy(plain).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(on_device.numpy(), jpeg.round_trip(plain, 85))
 
 
 def test_the_codec_can_be_chosen():
