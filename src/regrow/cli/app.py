@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from regrow import __version__
-from regrow.cli import check, corrupt, data, doctor, export, listing, study
+from regrow.cli import check, corrupt, data, doctor, evaluate, export, listing, study
 
 app = typer.Typer(
     name="regrow",
@@ -39,6 +39,9 @@ app.command("report", epilog="Example:  regrow report runs/demo --publish result
 app.command("check", epilog="Example:  regrow check --model runs/demo/runs/set-s0.5-seed0 --images photos")(check.check)
 app.command("corrupt", epilog="Example:  regrow corrupt cifar10 --out CIFAR-10-C --corruptions brightness,contrast")(
     corrupt.corrupt
+)
+app.command("evaluate", epilog="Example:  regrow evaluate cifar10 --model runs/mine/runs/dense-s0-seed0")(
+    evaluate.evaluate
 )
 app.command("export", epilog="Example:  regrow export runs/demo/runs/set-s0.5-seed0 --out exported --format all")(
     export.export

@@ -7,7 +7,7 @@ streams, so any step can be made alone and a resumed run needs no stored state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,20 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
     return result if channels_last else result.contiguous()
 
 
+class Rows(Protocol):
+    """What images are read from: its length, and arrays uint8 (k, H, W, C) for slices."""
+
+    def __len__(self) -> int:
+        """How many images."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> Images:
+        """Some of them."""
+        ...
+
+
 def eval_batches(
-    images: Images | Tensor,
+    images: Rows | Tensor,
     spec: DataSpec,
     *,
     batch: int,
@@ -55,7 +67,7 @@ def eval_batches(
     """All images in order, normalised.
 
     Args:
-        images: uint8, shape (N, H, W, C); an array (also a memory map) or a tensor.
+        images: uint8, shape (N, H, W, C); an array (also a memory map), what gives such arrays for slices, or a tensor.
         spec: whose mean and standard deviation to use.
         batch: images per batch; the last one may be smaller.
         device: where the batches go.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from regrow.data.batches import eval_batches
+from regrow.data.batches import Rows, eval_batches
 from regrow.data.spec import DataSpec
 from regrow.evaluation.live import Change
 from regrow.evaluation.records import Record
@@ -32,7 +32,7 @@ def predictor(model: nn.Module, *, bf16: bool, device: torch.device) -> Predict:
 
 def evaluate_cell(
     predict: Predict,
-    images: npt.NDArray[np.uint8],
+    images: Rows,
     labels: npt.NDArray[np.int64],
     spec: DataSpec,
     *,
@@ -45,7 +45,7 @@ def evaluate_cell(
 
     Args:
         predict: normalised images -> logits.
-        images: uint8 (n, H, W, 3); may be a memory map.
+        images: uint8 (n, H, W, 3); may be a memory map, or anything else that gives such arrays for slices.
         labels: int64 (n,).
         spec: normalisation of the data set.
         batch: images per forward pass.

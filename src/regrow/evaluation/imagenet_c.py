@@ -11,10 +11,10 @@ Hendrycks and Dietterich 2019, arXiv:1903.12261, section 4.2. The four extra typ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from regrow.errors import DataError
 from regrow.evaluation.metrics import Cell
+from regrow.evaluation.scores import Score
 
 #: AlexNet's published top-1 errors by severity 1 to 5 on the full set.
 ALEXNET: dict[str, tuple[float, float, float, float, float]] = {
@@ -37,22 +37,6 @@ ALEXNET: dict[str, tuple[float, float, float, float, float]] = {
 
 #: AlexNet's clean top-1 error (torchvision's weights, 56.522 % accuracy).
 ALEXNET_CLEAN = 0.43478
-
-
-class Score(NamedTuple):
-    """A number and how it came about; whoever prints the one prints the other.
-
-    Attributes:
-        name: e.g. ``"mCE"``.
-        value: in per cent.
-        formula: in symbols.
-        over: the cells it was taken over.
-    """
-
-    name: str
-    value: float
-    formula: str
-    over: str
 
 
 _OVER = "the 15 common types of ImageNet-C x severities 1 to 5"

@@ -1,0 +1,85 @@
+"""Scores from records, each with its formula and the cells it was taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from regrow.corruptions import common_names, families, names
+from regrow.evaluation import calibration, metrics
+from regrow.evaluation.metrics import Cell
+from regrow.evaluation.records import Record
+from regrow.statistics import wilson
+
+
+class Score(NamedTuple):
+    """A number and how it came about; whoever prints the one prints the other.
+
+    Attributes:
+        name: e.g. ``"mCE"``.
+        value: in the unit of its formula, accuracies and errors in per cent.
+        formula: in symbols.
+        over: the cells it was taken over.
+        interval: 95 per cent interval over test images, where one is known.
+    """
+
+    name: str
+    value: float
+    formula: str
+    over: str
+    interval: tuple[float, float] | None = None
+
+
+_EVERY = (1, 2, 3, 4, 5)
+_MEAN = "mean over types of the mean over severities of the share of right answers, in %"
+
+
+def scores(records: Mapping[Cell, Record]) -> list[Score]:
+    """All scores that the records suffice for; a mean whose cells are not all there is left out.
+
+    Args:
+        records: (corruption, severity) -> record; clean is ``("clean", 0)``.
+    """
+    accuracy = {cell: record.accuracy for cell, record in records.items()}
+    found = []
+    if ("clean", 0) in records:
+        found.append(_clean(records["clean", 0]))
+    done = [name for name in dict.fromkeys(c for c, s in records if s) if all((name, s) in records for s in _EVERY)]
+    groups = {"mean15": common_names(), "mean19": names(), f"mean{len(done)}": done}
+    if done:  # the last comes last: it says which it is where it is neither of the two
+        for label, chosen in groups.items():
+            value = metrics.mean_accuracy(accuracy, chosen, _EVERY)
+            if value is not None:
+                found.append(Score(label, 100 * value, _MEAN, _over(chosen)))
+    common = [name for name in common_names() if name in done]
+    for family, value in sorted(metrics.by_family(accuracy, families(), common, _EVERY).items()):
+        members = [name for name in common if families()[name] == family]
+        found.append(Score(family, 100 * value, _MEAN, _over(members)))
+    if done:
+        cells = {cell: records[cell] for cell in records if cell[0] in done}
+        for label, function, formula in _CALIBRATION:
+            mean = sum(function(record) for record in cells.values()) / len(cells)
+            found.append(Score(label, mean, f"mean over cells of {formula}", _over(done)))
+    return found
+
+
+def _clean(record: Record) -> Score:
+    n = len(record.correct)
+    low, high = wilson(int(record.correct.sum()), n)
+    return Score(
+        "clean", 100 * record.accuracy, "share of right answers, in %; Wilson interval", f"{n} clean images",
+        (100 * low, 100 * high),
+    )  # fmt: skip
+
+
+_CALIBRATION: Sequence[tuple[str, Callable[[Record], float], str]] = (
+    ("ECE", calibration.expected_calibration_error, "sum_b n_b / n |acc_b - conf_b|, 15 bins of equal width"),
+    ("Brier", calibration.brier_score, "the mean of sum_k (p_k - [k is the label])^2"),
+    ("NLL", calibration.negative_log_likelihood, "the mean of -log p_label, in nats"),
+)
+
+
+def _over(chosen: Sequence[str]) -> str:
+    known = {tuple(common_names()): "the 15 common types", tuple(names()): "all 19 types"}
+    label = known.get(tuple(sorted(chosen)), ", ".join(chosen) if len(chosen) <= 4 else f"{len(chosen)} types")
+    return f"{label} x severities 1 to 5"

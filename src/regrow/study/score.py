@@ -1,0 +1,120 @@
+"""One network on a data set corrupted as it goes, or on a published corrupted set: records and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from regrow import corruptions, data
+from regrow.data.published import open_published
+from regrow.errors import InputError
+from regrow.evaluation import imagenet_c
+from regrow.evaluation.evaluate import evaluate_cell, predictor
+from regrow.evaluation.live import live
+from regrow.evaluation.metrics import Cell
+from regrow.evaluation.records import Record, record_path, save_record
+from regrow.evaluation.scores import Score, scores
+from regrow.study.check import CheckedModel
+
+Progress = Callable[[int, int], None]
+
+
+def on_data_set(
+    checked: CheckedModel,
+    name: str,
+    names: Sequence[str],
+    severities: Sequence[int],
+    *,
+    limit: int | None = None,
+    data_root: Path | None = None,
+    seed: int = 0,
+    mode: str = "exact",
+    stored: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> dict[Cell, Record]:
+    """Records of the clean test images of a data set and of their corrupted copies, made on the network's device.
+
+    Raises:
+        InputError: the network's classes or image size are not the data set's.
+    """
+    test = data.load(name, "test", root=data_root, n=limit)
+    _check(checked, len(test.spec.classes), test.spec.image_size, name)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    predict = predictor(checked.model.to(device), bf16=False, device=device)
+    cells: list[Cell] = [("clean", 0), *((n, s) for n in names for s in severities)]
+    found = {}
+    for done, (corruption, severity) in enumerate(cells):
+        progress(done, len(cells))
+        change = live(corruption, severity, seed=seed, mode=mode, stored=stored) if severity else None
+        found[corruption, severity] = evaluate_cell(
+            predict, test.images, test.labels, checked.spec, batch=250, device=device, change=change
+        )
+    progress(len(cells), len(cells))
+    return found
+
+
+def on_published_set(
+    checked: CheckedModel,
+    folder: Path,
+    names: Sequence[str],
+    severities: Sequence[int],
+    *,
+    progress: Progress = lambda done, total: None,
+) -> dict[Cell, Record]:
+    """Records of the cells of a published set; it holds no clean images.
+
+    Args:
+        checked: the network; its classes are the class folders in sorted order, or the labels' numbers.
+        folder: see :func:`regrow.data.published.open_published`.
+        names: types; empty = all of the set.
+        severities: of 1 to 5.
+        progress: called with (cells done, all cells).
+
+    Raises:
+        InputError: the network's classes or image size are not the set's.
+    """
+    opened = open_published(folder)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    predict = predictor(checked.model.to(device), bf16=False, device=device)
+    cells = [(n, s) for n in names or opened.corruptions for s in severities if s in opened.severities(n)]
+    found = {}
+    for done, (corruption, severity) in enumerate(cells):
+        progress(done, len(cells))
+        cell = opened.cell(corruption, severity)
+        _check(checked, int(cell.labels.max()) + 1, int(cell.images[:1].shape[1]), str(folder))
+        found[corruption, severity] = evaluate_cell(
+            predict, cell.images, cell.labels, checked.spec, batch=100, device=device
+        )
+    progress(len(cells), len(cells))
+    return found
+
+
+def _check(checked: CheckedModel, n_classes: int, side: int, where: str) -> None:
+    if len(checked.spec.classes) != n_classes:
+        raise InputError(
+            f"{checked.name} has {len(checked.spec.classes)} classes, {where} has {n_classes}.",
+            "give a network that was trained on these classes.",
+        )
+    if checked.spec.image_size != side:
+        raise InputError(
+            f"{checked.name} takes images of {checked.spec.image_size} px, {where} has {side} px.",
+            "published images are not resized: give a network of their size.",
+        )
+
+
+def all_scores(records: dict[Cell, Record], *, is_imagenet: bool) -> list[Score]:
+    """The scores of the records; against AlexNet too where the images are ImageNet's and all cells are there."""
+    found = scores(records)
+    accuracy = {cell: record.accuracy for cell, record in records.items()}
+    wanted = [(name, s) for name in corruptions.common_names() for s in range(1, 6)]
+    if is_imagenet and all(cell in accuracy for cell in wanted):
+        found += imagenet_c.scores(accuracy)
+    return found
+
+
+def save(records: dict[Cell, Record], folder: Path, name: str) -> None:
+    """Write every record, see :mod:`regrow.evaluation.records`."""
+    for (corruption, severity), record in records.items():
+        save_record(record_path(folder, name, corruption, severity), record, {"weights": "", "cell": ""})
