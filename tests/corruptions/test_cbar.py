@@ -107,3 +107,32 @@ def test_low_light_follows_its_parabola():
         np.testing.assert_allclose(legacy.mean(axis=(0, 2, 3)), result.mean(axis=(0, 2, 3)), atol=1.5)
     flat = corrupt(np.full((1, 32, 32, 3), 90, np.uint8), "low_light", 3)
     assert flat.mean() < 5
+
+
+@pytest.mark.parametrize("severity", [1, 3])
+def test_low_light_has_the_variance_of_photons_and_read_out(severity):
+    gain = (0.6, 0.5, 0.4, 0.3, 0.2)[severity - 1]
+    images = np.zeros((60, 32, 32, 3), np.uint8)
+    images[:, 16:] = 255  # the brightest level is taken to the gain, far from black and white
+    bright = corrupt(images, "low_light", severity)[:, 16:].astype(float)
+    expected = (gain / 120 + 0.018**2) * 255**2 + 1 / 12
+    assert abs(bright.var() / expected - 1) < 5 * (2 / bright.size) ** 0.5
+
+
+def _photons_and_read_out(rng, level, photons, std):
+    level = np.clip(rng.poisson(level * photons) / photons, 0, 1)
+    return (np.clip(level + rng.normal(size=level.shape, scale=std), 0, 1) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_the_legacy_stream_is_used_as_one_image_at_a_time_would(severity):
+    images = STORED["input_32"]
+    std, gain = 0.7 * (0.08, 0.12, 0.18, 0.26, 0.38)[severity - 1], (0.6, 0.5, 0.4, 0.3, 0.2)[severity - 1]
+    levels = {"iso_noise": images / 255.0, "low_light": []}
+    for level in images / 255.0:
+        levels["low_light"].append(((level - level.min()) / (level.max() - level.min())) ** 2 * gain)
+    for name, noise in (("iso_noise", (25, std)), ("low_light", (120, 0.1 * 0.18))):
+        rng = np.random.RandomState(severity)
+        expected = [_photons_and_read_out(rng, level, *noise) for level in levels[name]]
+        result = corrupt(images, name, severity, rng=np.random.RandomState(severity), mode="exact")
+        np.testing.assert_array_equal(result, expected)

@@ -95,7 +95,7 @@ PINCH_AND_TWIRL = Corruption(
 )
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=5)  # the severities of one size: a matrix takes up to 100 MB at 224 px
 def _turns(side: int, severity: float) -> Any:
     """Weighted mean of 21 rotations as a sparse matrix on spline coefficients, (side * side, side * side)."""
     from scipy.sparse import csr_matrix
