@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from regrow import seeds
@@ -39,3 +40,22 @@ def test_a_permutation_is_one() -> None:
     order = seeds.permutation(0, "data", 1, n=1000)
     assert sorted(order) == list(range(1000))
     assert (order != np.arange(1000)).any()
+
+
+@pytest.mark.parametrize("n", [0, 1, 23, 24, 60])  # from 24 on by vector code
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**32, 2**63 + 5, 2**64, 2**96 + 3, 2**128 - 1, 2**128, 2**200 + 7])
+def test_many_philox_keys_are_those_of_numpys_seed_sequence(seed: int, n: int) -> None:
+    last = np.array([0, 1, 2**31, 2**32 - 1, *range(1000, 1056)], np.uint64)[:n]
+    for shared in ((), (0,), (7, 2**32 - 1, 3), (1, 2, 3, 4, 5, 6)):
+        found = seeds.philox_keys(seed, "noise", *shared, last=last)
+        assert found.shape == (n, 2)
+        assert found.dtype == np.uint64
+        for key, k in zip(found, last.tolist(), strict=True):
+            sequence = np.random.SeedSequence(seed, spawn_key=(seeds.STREAMS["noise"], *shared, k))
+            assert key.tolist() == sequence.generate_state(2, np.uint64).tolist()
+
+
+def test_a_key_gives_the_words_of_the_stream() -> None:
+    keys = seeds.philox_keys(9, "mask", 4, last=np.arange(30, dtype=np.uint64))
+    for k in (0, 29):
+        assert np.random.Philox(key=keys[k]).random_raw(9).tolist() == seeds.raw(9, "mask", 4, k, n=9).tolist()

@@ -62,9 +62,10 @@ def test_draws_follow_the_law_of_the_published_generator(pictures, stand_in_fros
     assert largest_z(pictures(side), stand_in_frost, name, severity, mode) <= LIMIT
 
 
-@pytest.mark.parametrize("name", [name for name in RANDOM if name != "motion_blur"])
+@pytest.mark.parametrize("name", RANDOM)
 def test_another_severity_is_told_apart(pictures, stand_in_frost, name):
-    assert largest_z(pictures(32), stand_in_frost, name, 3, "exact", of=4) > LIMIT
+    other = 5 if name == "motion_blur" else 4  # 3 and 4 are one law of motion_blur at 32 px
+    assert largest_z(pictures(32), stand_in_frost, name, 3, "exact", of=other) > 3 * LIMIT
 
 
 @pytest.mark.slow

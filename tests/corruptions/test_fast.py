@@ -1,5 +1,7 @@
 """Fast mode: the batched torch forms against exact mode on the same random numbers."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,10 @@ NAMES = [name for name in names(None) if fast.find(name, "cuda") is not None]
 SAME_BYTES = {"jpeg_compression", "pixelate", "impulse_noise"}
 LEVELS = {"glass_blur": 2}  # grey levels; one for all others
 SIDES = {"cifar": 32, "tiny": 64, "imagenet": 224}
+
+
+def parts_of(draws: object) -> tuple[object, ...]:
+    return () if draws is None else draws if isinstance(draws, tuple) else (draws,)
 
 
 def images_of(pictures: np.ndarray) -> np.ndarray:
@@ -46,8 +52,14 @@ def test_forms_stay_within_their_levels_of_exact(pictures, stand_in_frost, scale
     if record.draw is not None:
         draws = record.draw(CounterStream(0, name, severity, range(len(images))), images.shape[1:], params)
     exact = record.apply(images, draws, params).astype(int)
-    made = fast.on_array(fast.find(name, "cuda"), images, draws, params)
-    away = np.abs(made - exact)
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    numbers = fast._tensors(copy.deepcopy(draws))
+    made = fast.find(name, "cuda")(planes, numbers, params)
+    assert (made.shape, made.dtype) == (planes.shape, torch.uint8)
+    np.testing.assert_array_equal(planes.permute(0, 2, 3, 1), images)  # it writes to no input
+    for before, after in zip(parts_of(draws), parts_of(numbers), strict=True):
+        np.testing.assert_array_equal(after, before)
+    away = np.abs(made.permute(0, 2, 3, 1).numpy() - exact)
     assert away.max() <= (0 if name in SAME_BYTES else LEVELS.get(name, 1))
     assert (away > 1).mean() < 1e-3
 
@@ -68,20 +80,26 @@ def test_the_streams_of_a_device_have_the_words_of_the_processors():
     np.testing.assert_array_equal(other.uniform((2, 3)).numpy(), ours.uniform((2, 3)))
     np.testing.assert_array_equal(other.integers(-3, 4, (5,), "int8").numpy(), ours.integers(-3, 4, (5,), "int8"))
     np.testing.assert_array_equal(other.permutation(9).numpy(), ours.permutation(9))
+    assert other.n == ours.n == 3
+    for count in (40, 3):  # many streams are keyed by vector code
+        index = range(7, 7 + count)
+        many = DeviceStream(2**70, "snow", 5, index, torch.device("cpu"))
+        np.testing.assert_array_equal(
+            many.words(5).numpy(), CounterStream(2**70, "snow", 5, index).words(5).view(np.int64)
+        )
     np.testing.assert_allclose(other.normal((50,)).numpy(), ours.normal((50,)), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if get(n).is_random and n not in ("frost", "motion_blur")])
-def test_batches_on_a_device_need_no_draws_of_the_processor(monkeypatch, name):
+@pytest.mark.parametrize("name", [n for n in NAMES if "cifar" in get(n).settings])
+def test_batches_on_a_device_need_no_draws_of_the_processor(monkeypatch, stand_in_frost, name):
     """The path of an accelerator, run on the processor: draws by the device's stream, in pieces."""
     monkeypatch.setattr(fast, "DEVICE_VALUES", 2 * 3 * 32 * 32)
     images = np.random.RandomState(0).randint(0, 256, (5, 32, 32, 3)).astype(np.uint8)
     planes = torch.from_numpy(images).permute(0, 3, 1, 2)
-    record = get(name)
-    if "cifar" not in record.settings:
-        pytest.skip("not published for 32 px")
+    record, index = get(name), [9, 0, 3, 4, 5]
     params = record.settings["cifar"][2]
-    source = (7, [9, 0, 3, 4, 5])
-    made = fast.on_device(record, 3, fast.find(name, "cuda"), planes, source, params).permute(0, 2, 3, 1).numpy()
-    exact = corrupt(images, name, 3, seed=7, index=source[1], mode="exact")
+    if record.prepare is not None:
+        params, _ = record.prepare(params, stand_in_frost, 32)
+    made = fast.on_device(record, 3, fast.find(name, "cuda"), planes, (7, index), params).permute(0, 2, 3, 1).numpy()
+    exact = corrupt(images, name, 3, seed=7, index=index, mode="exact", frost=stand_in_frost)
     assert np.abs(made.astype(int) - exact).max() <= LEVELS.get(name, 1)

@@ -55,8 +55,12 @@ def find_textures(given: Path | str | Sequence[Texture] | None = None) -> Textur
     if isinstance(given, str | Path):
         return _read(Path(given))
     pictures = tuple(np.asarray(picture) for picture in given)
-    if not pictures or any(p.ndim != 3 or p.shape[2] != 3 or p.dtype != np.uint8 for p in pictures):
+    if any(p.ndim != 3 or p.shape[2] != 3 or p.dtype != np.uint8 or not p.size for p in pictures):
         raise InputError("frost pictures must be uint8 arrays (H, W, 3).", "give RGB pictures, or leave frost out.")
+    if len(pictures) < len(FROST_FILES):
+        raise InputError(
+            f"frost draws among {len(FROST_FILES)} pictures, got {len(pictures)}.", "give more, or leave frost out."
+        )
     return Textures(pictures, "pictures of the caller's: not comparable with published numbers")
 
 
