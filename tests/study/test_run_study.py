@@ -11,6 +11,7 @@ from regrow import corruptions, data, files
 from regrow.errors import BusyError, DataError, InputError, RegrowError, RunFailedError
 from regrow.evaluation.records import load_record
 from regrow.study import recipe as recipes
+from regrow.study.cells import cell_notes, open_cells
 from regrow.study.load import load_study
 from regrow.study.local import Event, execute_all
 from regrow.study.recipe import Recipe
@@ -259,3 +260,20 @@ def test_the_end_of_a_run_is_told_even_when_its_folder_is_gone(tmp_path: Path) -
     assert failed == ["gone"]
     assert events[-1].kind == "failed"
     assert events[-1].reason
+
+
+def test_cells_of_an_older_study_still_open(tmp_path: Path) -> None:
+    """Schema 1 knew no cells that are made as they are evaluated."""
+    digests = {"labels.npy": "a", "cues.clean.0.npy": "b", "cues.fog.3.npy": "c"}
+    files.write_json(tmp_path / "index.json", {"schema": 1, "source": {}, "digests": digests, "notes": ["n"]})
+    opened = open_cells(tmp_path, "cues")
+    assert opened.digests == {("clean", 0): "b", ("fog", 3): "c"}
+    assert (opened.notes, opened.live) == (["n"], None)
+
+
+def test_notes_of_cells_say_what_was_used(tmp_path: Path) -> None:
+    assert cell_notes(["contrast"], 32) == []
+    said = cell_notes(["contrast", "fog"], 48, stored=True)
+    assert len(said) == 2
+    assert "48 px" in said[0]
+    assert "quality 85" in said[1]

@@ -67,6 +67,8 @@ def corrupt(
     The same call goes on where an interrupted one stopped. With --verify, exit code 1 says that a file is missing or
     is not what it should be.
     """
+    from regrow.corruptions.frost import folder_under
+
     if verify:
         _verify(source, _needed(out_dir), as_json)
         return
@@ -80,7 +82,7 @@ def corrupt(
             "mode": mode,
             "scale": scale,
             "codec": codec,
-            "frost": _frost(data_root),
+            "frost": folder_under(data_root),
         },
         jobs=jobs,
         on_bad=on_bad,
@@ -145,12 +147,6 @@ def _needed(out_dir: Path | None) -> Path:
     if out_dir is None:
         raise InputError("--out is missing: the folder of the corrupted set.", "add --out DIR.")
     return out_dir
-
-
-def _frost(data_root: Path | None) -> Path | None:
-    """The folder of frost photographs under --data-root; else it is looked for where data is."""
-    folder = data_root / "frost" if data_root else None
-    return folder if folder and (folder / "frost1.png").exists() else None
 
 
 _Bar = Callable[[str], Callable[[int, int], None]]

@@ -29,6 +29,7 @@ def evaluate(
     """Score one network on corrupted images; every score comes with its formula."""
     from regrow import corruptions as registry
     from regrow.cli.corrupt import parse_severities
+    from regrow.corruptions.frost import folder_under
     from regrow.study import check, score
     from regrow.study.cells import cell_notes
 
@@ -60,8 +61,14 @@ def evaluate(
                 progress=progress,
             )
     if out_dir is not None:
-        score.save(records, out_dir, Path(source).name)
-    notes = [] if published else cell_notes(names or registry.names(), checked.spec.image_size, mode)
+        made_from = {"model": model, "weights": checked.source, "source": source}
+        if not published:
+            made_from |= {"seed": str(seed), "mode": mode, "stored": str(stored)}
+        score.save(records, out_dir, Path(source).resolve().name, made_from)
+    notes: list[str] = []
+    if not published:
+        frost = folder_under(data_root)
+        notes = cell_notes(names or registry.names(), checked.spec.image_size, mode, stored=stored, frost=frost)
     found = score.all_scores(records, is_imagenet=len(checked.spec.classes) == 1000)
     if as_json:
         cells = {f"{name}.{severity}": record.accuracy for (name, severity), record in records.items()}

@@ -1,12 +1,19 @@
-"""Image corruptions of the ImageNet-C family, at the byte where the published sets can be reached.
+"""Image corruptions of ImageNet-C, ImageNet-C-bar and 3DCC, to the byte where the published sets can be reached.
 
     corrupt(images, "fog", severity=3)     corrupted copy of a batch, layout and type kept
+    corrupt_set(images, "fog", 3)          a whole set into one array, in bounded memory
     names(), get(name), families()         what there is; one record a corruption, found by itself
     scale_for(side), choose_scale(side)    which published column of settings fits an image size
+    provenance(name, side)                 what must be said beside numbers that come from it
 
-A corruption is one :class:`~regrow.corruptions.registry.Corruption` in its family's file (``noise``, ``blur``,
-``weather``, ``digital``); a new record is listed, tested and written without an edit elsewhere. Importing this door
-loads nothing heavy: scipy, Pillow and torch are imported where they are used.
+A corruption is one :class:`~regrow.corruptions.registry.Corruption` in a file of this folder or of ``cbar``; a new
+record is listed, tested and written without an edit elsewhere.
+
+    draws, quantile      random numbers        choice, cells, inputs    from arguments to a corrupted batch
+    gaussian, edges ...  building blocks       kernel                   their compiled forms
+    fast                 forms for devices     writer                   sets on the disk; transforms: pipelines
+
+Importing this door loads nothing heavy: scipy, Pillow and torch are imported where they are used.
 """
 
 from __future__ import annotations

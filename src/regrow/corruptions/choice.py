@@ -12,6 +12,7 @@ import numpy.typing as npt
 from regrow.corruptions import fast, registry
 from regrow.corruptions.draws import CounterStream, LegacyStream, stack
 from regrow.corruptions.inputs import check_severity
+from regrow.corruptions.jpeg import encoder, stored
 from regrow.corruptions.registry import Corruption, Images, Params
 from regrow.corruptions.scales import choose_scale
 from regrow.errors import UnknownNameError
@@ -71,7 +72,9 @@ class Choice(NamedTuple):
             if options.codec not in record.codecs:
                 raise UnknownNameError("codec", str(options.codec), [record.codec, *record.codecs], "leave codec out.")
             apply = record.codecs[options.codec]
-            notes["codec"] = f"{options.codec}: the published sets were coded by libjpeg 9, whose pixels differ"
+            notes["codec"] = (
+                f"{encoder(options.codec)}: the published sets were coded by libjpeg 9, whose pixels differ"
+            )
         return cls(record, severity, params, apply, notes, options.mode == "fast", options.stored)
 
     def fill(self, out: Images, images: Images, source: Source) -> None:
@@ -82,7 +85,7 @@ class Choice(NamedTuple):
             part = slice(start, start + step)
             chunk = np.ascontiguousarray(images[part])
             done = self._chunk(chunk, source, part, form)
-            out[part] = _stored(done) if self.stored else done
+            out[part] = stored(done) if self.stored else done
 
     def on_tensor(self, images: torch.Tensor, source: Source) -> torch.Tensor:
         """Corrupt a tensor (N, 3, H, W) where it is; without a fast form for its device, on the processor."""
@@ -114,9 +117,3 @@ class Choice(NamedTuple):
         if form is not None:
             return fast.on_array(form, images, draws, self.params)
         return self.apply(images, draws, self.params)
-
-
-def _stored(images: Images) -> Images:
-    from regrow.corruptions import jpeg
-
-    return jpeg.stored(images)

@@ -38,6 +38,12 @@ class Frost(NamedTuple):
     pictures: tuple[Texture, ...]
 
 
+def folder_under(root: Path | None) -> Path | None:
+    """The folder of photographs under a data root that was given, or ``None``: then the usual ones are searched."""
+    folder = root / "frost" if root else None
+    return folder if folder and (folder / "frost1.png").exists() else None
+
+
 def find_textures(given: Path | str | Sequence[Texture] | None = None) -> Textures:
     """The pictures of frost to use.
 

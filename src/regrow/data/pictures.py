@@ -80,10 +80,10 @@ def folder(path: Path, side: int) -> Folder:
     if not path.is_dir():
         raise DataError(f"{path} is no folder.", "give a folder of pictures.")
     groups = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    found = [(group.name, _below(group)) for group in groups]
+    found = [(group.name, files_below(group)) for group in groups]
     found = [(name, files) for name, files in found if files]
     if not found:
-        loose = _below(path, deep=False)
+        loose = files_below(path, deep=False)
         found = [("all", loose)] if loose else []
     if not found:
         raise DataError(f"{path} holds no picture.", f"give files of type {', '.join(sorted(SUFFIXES))}.")
@@ -92,8 +92,13 @@ def folder(path: Path, side: int) -> Folder:
     return Folder(path.resolve().name, path, tuple(files), tuple(labels), tuple(name for name, _ in found), side)
 
 
-def _below(folder: Path, deep: bool = True) -> list[Path]:
-    """Picture files in a folder; links to folders are not followed, so loops of links end."""
+def files_below(folder: Path, deep: bool = True) -> list[Path]:
+    """Picture files in a folder, sorted; links to folders are not followed, so loops of links end.
+
+    Args:
+        folder: where to look.
+        deep: also in its sub-folders.
+    """
     every = folder.rglob("*") if deep else folder.iterdir()
     return sorted(f for f in every if f.suffix.lower() in SUFFIXES and not f.name.startswith(".") and f.is_file())
 
@@ -120,7 +125,7 @@ def tiny_imagenet(path: Path) -> Folder:
             elif wnid and (path / sorted_in).is_file():
                 rows.append((wnid, name, sorted_in))
     else:
-        for file in _below(path / "val") if (path / "val").is_dir() else []:
+        for file in files_below(path / "val") if (path / "val").is_dir() else []:
             place = file.relative_to(path).as_posix()
             rows.append((place.split("/")[1], file.name, place))
     if not rows:

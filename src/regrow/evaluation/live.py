@@ -22,7 +22,7 @@ def live(
     stored: bool = False,
     scale: str | None = None,
     codec: str | None = None,
-    frost: Path | None = None,
+    frost: Path | str | None = None,
 ) -> Change:
     """A corruption of batches that go by.
 

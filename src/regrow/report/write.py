@@ -51,7 +51,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
     """
     names = list(dict.fromkeys(name for name, severity in result.accuracy if severity))
     records = {name: corruptions.get(name) for name in names}
-    notes = cell_notes(names, result.checked.spec.image_size, result.mode)
+    notes = cell_notes(names, result.checked.spec.image_size, result.mode, stored=result.stored)
     notes += [f"skipped {line}" for line in result.skipped]
     view = CheckView(
         model=result.checked.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow import corruptions, data, files
+from regrow.corruptions.frost import folder_under
 from regrow.errors import DataError
 from regrow.evaluation.live import Change, live
 from regrow.study.recipe import Recipe
@@ -109,7 +110,8 @@ def make_cells(
     chosen = recipe.evaluation
     options: dict[str, Any] = {"seed": chosen.seed, "mode": chosen.mode, "stored": chosen.stored}
     spec = data.spec(recipe.data.name)
-    notes = cell_notes(names, spec.image_size, chosen.mode)
+    frost = folder_under(data_root)
+    notes = cell_notes(names, spec.image_size, chosen.mode, stored=chosen.stored, frost=frost)
     source = {
         "data": recipe.data.model_dump(mode="json", exclude={"train_images"}),
         **options,
@@ -132,23 +134,30 @@ def make_cells(
         progress(done, len(jobs))
         file = f"{recipe.data.name}.{name}.{severity}.npy"
         if chosen.on_the_fly:
-            made_from = {"clean": digests[clean], "cell": [name, severity], "schema": SCHEMA, **options}
+            made_from = {"clean": digests[clean], "cell": [name, severity], "schema": SCHEMA, "notes": notes, **options}
             virtual[file] = files.value_digest(made_from)
         else:
-            digests[file] = _save(folder / file, corruptions.corrupt_set(test.images, name, severity, **options))
+            digests[file] = _save(
+                folder / file, corruptions.corrupt_set(test.images, name, severity, frost=frost, **options)
+            )
     progress(len(jobs), len(jobs))
     stored = {"schema": SCHEMA, "source": source, "digests": digests, "virtual": virtual, "notes": notes}
+    options["frost"] = str(frost) if frost else None
     stored |= {"options": options, "scale": corruptions.choose_scale(spec.image_size).name}
     files.write_json(index, stored)
     return _cell_set(folder, recipe.data.name, stored)
 
 
-def cell_notes(names: list[str], side: int, mode: str = "exact") -> list[str]:
-    """What must be said wherever numbers from these corruptions appear, each once."""
+def cell_notes(
+    names: Sequence[str], side: int, mode: str = "exact", *, stored: bool = False, frost: Path | None = None
+) -> list[str]:
+    """What must be said wherever numbers from these corruptions appear, each once; arguments as of ``corrupt``."""
     notes: dict[str, None] = {}
     for name in names:
-        for kind, text in corruptions.provenance(name, side, mode=mode).items():
+        for kind, text in corruptions.provenance(name, side, mode=mode, frost=frost).items():
             notes[text if kind == "scale" else f"{name}: {text}"] = None
+    if stored:
+        notes["every corrupted image went through the JPEG round trip (quality 85) of ImageNet-C's files"] = None
     return list(notes)
 
 
@@ -163,11 +172,12 @@ def open_cells(folder: Path, dataset: str) -> CellSet:
 
 def _cell_set(folder: Path, dataset: str, stored: dict[str, Any]) -> CellSet:
     digests = {}
-    for file, digest in {**stored["digests"], **stored["virtual"]}.items():
+    virtual = stored.get("virtual", {})  # schema 1 had none
+    for file, digest in {**stored["digests"], **virtual}.items():
         if file != "labels.npy":
             corruption, severity = file.removeprefix(f"{dataset}.").removesuffix(".npy").rsplit(".", 1)
             digests[corruption, int(severity)] = digest
-    return CellSet(folder, dataset, digests, list(stored["notes"]), stored["options"] if stored["virtual"] else None)
+    return CellSet(folder, dataset, digests, list(stored["notes"]), stored["options"] if virtual else None)
 
 
 def _save(path: Path, array: npt.NDArray[Any]) -> str:

@@ -167,8 +167,7 @@ def read_folder(
         raise DataError(f"{folder} has no sub-folders.", "put the images of each class into a sub-folder of its own.")
     classes = _class_numbers([p.name for p in groups], checked.spec.classes)
     found = [
-        [(f, label) for f in sorted(group.rglob("*")) if f.suffix.lower() in pictures.SUFFIXES]
-        for group, label in zip(groups, classes, strict=True)
+        [(file, label) for file in pictures.files_below(group)] for group, label in zip(groups, classes, strict=True)
     ]
     turns = max(len(group) for group in found)
     chosen = [group[i] for i in range(turns) for group in found if i < len(group)][:limit]
@@ -269,5 +268,7 @@ def as_json(result: CheckResult) -> dict[str, Any]:
         "n_images": result.n_images,
         "skipped": result.skipped,
         "scale": result.scale,
+        "mode": result.mode,
+        "stored": result.stored,
         "accuracy": {f"{name}.{severity}": value for (name, severity), value in result.accuracy.items()},
     }

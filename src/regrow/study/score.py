@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from regrow import corruptions, data
+from regrow.corruptions.frost import folder_under
 from regrow.data.published import open_published
 from regrow.errors import InputError
 from regrow.evaluation import imagenet_c
@@ -47,7 +48,9 @@ def on_data_set(
     found = {}
     for done, (corruption, severity) in enumerate(cells):
         progress(done, len(cells))
-        change = live(corruption, severity, seed=seed, mode=mode, stored=stored) if severity else None
+        change = None
+        if severity:
+            change = live(corruption, severity, seed=seed, mode=mode, stored=stored, frost=folder_under(data_root))
         found[corruption, severity] = evaluate_cell(
             predict, test.images, test.labels, checked.spec, batch=250, device=device, change=change
         )
@@ -114,7 +117,14 @@ def all_scores(records: dict[Cell, Record], *, is_imagenet: bool) -> list[Score]
     return found
 
 
-def save(records: dict[Cell, Record], folder: Path, name: str) -> None:
-    """Write every record, see :mod:`regrow.evaluation.records`."""
+def save(records: dict[Cell, Record], folder: Path, name: str, inputs: Mapping[str, str]) -> None:
+    """Write every record with what it was made from, see :mod:`regrow.evaluation.records`.
+
+    Args:
+        records: what :func:`on_data_set` or :func:`on_published_set` gave.
+        folder: where to.
+        name: of the images, the first part of the files' names.
+        inputs: what they were made from: network, source, seed, mode.
+    """
     for (corruption, severity), record in records.items():
-        save_record(record_path(folder, name, corruption, severity), record, {"weights": "", "cell": ""})
+        save_record(record_path(folder, name, corruption, severity), record, inputs)

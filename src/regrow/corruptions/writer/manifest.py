@@ -163,14 +163,6 @@ def versions(settings: Settings) -> dict[str, str]:
     return {"regrow": regrow.__version__, "python": platform.python_version(), **found}
 
 
-def pillow_encoder() -> str:
-    """The JPEG encoder inside Pillow, e.g. ``libjpeg-turbo 3.1.2``."""
-    from PIL import features
-
-    turbo = features.version_feature("libjpeg_turbo")
-    return f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version_codec('jpg')}"
-
-
 @dataclass
 class Manifest:
     """The manifest of a set that is being written.

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regrow import files
+from regrow.corruptions import jpeg
 from regrow.corruptions.registry import Images
 from regrow.corruptions.writer import blocks
 from regrow.corruptions.writer.blocks import Block, Journal
@@ -29,7 +30,6 @@ from regrow.corruptions.writer.manifest import (
     Row,
     Settings,
     choose_names,
-    pillow_encoder,
     told_when_full,
     versions,
 )
@@ -161,7 +161,7 @@ class _Writer:
         self.paths = paths
         self.side = side
         self.said = said
-        self.versions = versions(settings) | {"encoder": f"pillow: {pillow_encoder()}"}
+        self.versions = versions(settings) | {"encoder": jpeg.encoder("pillow")}
 
     def severities(self, name: str) -> tuple[int, ...]:
         return (0,) if name == CLEAN else self.settings.severities
