@@ -41,7 +41,9 @@ def settings_of(name: str) -> dict[object, tuple[str, int]]:
     return {params: (scale, s) for scale, column in columns for s, params in enumerate(column, start=1)}
 
 
-@pytest.mark.parametrize(("side", "n"), [(8, 5), (9, 1), (31, 2), (47, 3), (100, 4)])
+@pytest.mark.parametrize(
+    ("side", "n"), [(8, 5), (9, 1), (31, 2), (47, 3), pytest.param(100, 4, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", names(None))
 def test_the_same_bytes_without_the_compiled_loops(name, side, n):
     images = images_of(side, n)
