@@ -59,7 +59,11 @@ class Choice(NamedTuple):
             InputError: a severity, scale, mode or codec that cannot be, or photographs that cannot be used.
             UnknownNameError: no such corruption.
         """
-        record = registry.get(name)
+        return cls.of_record(registry.get(name), severity, side, options)
+
+    @classmethod
+    def of_record(cls, record: Corruption, severity: int, side: int, options: Options) -> Choice:
+        """Choose, for a record that need not be in the registry; errors as in ``of``."""
         if options.mode not in MODES:
             raise UnknownNameError("mode", str(options.mode), MODES, "use mode='fast' or mode='exact'.")
         severity, scale = check_severity(severity), choose_scale(side, options.scale, record.settings)

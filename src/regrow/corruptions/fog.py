@@ -64,9 +64,13 @@ def clouds(uniform: Floats, side: int, decay: float) -> Floats:
 
 def fog(images: Images, uniform: Floats, params: tuple[float, float]) -> Images:
     """Add a cloud of strength ``params[0]``, then scale back to the image's own maximum; (N, H, H, 3)."""
-    strength, decay = params
+    return lay(images, clouds(uniform, map_side(images.shape[1]), params[1]), params[0])
+
+
+def lay(images: Images, cloud: Floats, strength: float) -> Images:
+    """Lay clouds, (N, M, M) or one for all (1, M, M), over images (N, H, H, 3)."""
     side = images.shape[1]
-    cloud = clouds(uniform, map_side(side), decay)[:, :side, :side, None]
+    cloud = cloud[:, :side, :side, None]
     unit = to_unit(images)
     high = unit.max((1, 2, 3), keepdims=True)
     unit += strength * cloud

@@ -1,0 +1,347 @@
+"""Video files, once: read, coded anew, copied stream by stream. PyAV (the extra ``video``) is loaded where it is used.
+
+    clip = read(path)                  frames, uint8 (T, H, W, 3), and the frame rate; damaged streams are concealed
+    transcode(content, "libx264", ...) decoded frames, coded anew by FFmpeg's encoder
+    as_mjpeg(frames, rate)             frames as JPEG pictures in an AVI file: the pixels that ``read`` gives back
+
+Encoders and decoders run on one thread, so that bytes and concealed pixels do not depend on the machine's cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from regrow.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+Item = TypeVar("Item")
+Frames = npt.NDArray[np.uint8]  # (T, H, W, 3), RGB
+
+SUFFIXES = {".avi", ".mp4", ".mkv", ".webm", ".mov", ".ts", ".mpg", ".mpeg", ".m4v"}
+
+#: Quality of the JPEG pictures of ``as_mjpeg``: that of the published sets of Yi et al. 2021.
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video without its sound.
+
+    Attributes:
+        frames: uint8 (T, H, W, 3).
+        rate: frames a second.
+        content: the file that the frames were read from, where there is one.
+        suffix: that file's type, e.g. ``".avi"``.
+    """
+
+    frames: Frames = field(repr=False)
+    rate: Fraction
+    content: bytes | None = field(default=None, repr=False)
+    suffix: str = ""
+
+    def __len__(self) -> int:
+        """How many frames."""
+        return len(self.frames)
+
+
+def library() -> Any:
+    """PyAV.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import av
+    except ImportError:
+        raise InputError("video files need PyAV, which is not installed.", "pip install 'regrow[video]'") from None
+    av.logging.set_level(av.logging.PANIC)  # damaged streams are meant to be damaged
+    return av
+
+
+def versions() -> dict[str, str]:
+    """Versions of PyAV and of the FFmpeg libraries in it."""
+    av = library()
+    codec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return {"av": av.__version__, "ffmpeg": f"{getattr(av, 'ffmpeg_version_info', '')} (libavcodec {codec})".strip()}
+
+
+def encoders() -> list[str]:
+    """Which of libx264 and libx265 this PyAV has."""
+    known = library().codecs_available
+    return [name for name in ("libx264", "libx265") if name in known]
+
+
+def read(source: Path | bytes, n_frames: int | None = None, name: str = "") -> Clip:
+    """All frames of a video.
+
+    Args:
+        source: a file, or what is in it.
+        n_frames: how many frames it should have. Where some of a damaged stream cannot be decoded, the others are
+            placed by their time and the last one before a gap is shown through it.
+        name: for messages, where ``source`` has none.
+
+    Raises:
+        DataError: no video, or not one frame of it can be decoded.
+    """
+    name = name or (source.name if isinstance(source, Path) else "the clip")
+    content = _content(source)
+    suffix = source.suffix.lower() if isinstance(source, Path) else ""
+    with opened(content, name) as container:
+        stream = container.streams.video[0]
+        rate = rate_of(stream)
+        if stream.codec_context.name == "mjpeg":
+            found = [(packet.pts, _jpeg(bytes(packet))) for packet in container.demux(stream) if packet.size]
+        else:
+            found = [(frame.pts, frame.to_ndarray(format="rgb24")) for frame in decoded(container)]
+        base = stream.time_base
+    if not found:
+        raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
+    frames = [frame for _, frame in found]
+    if any(frame.shape != frames[0].shape for frame in frames):
+        raise DataError(f"the frames of {name} change their size.", "remove or replace it, or code it anew.")
+    if n_frames is not None and len(frames) < n_frames and base is not None:
+        frames = _held(found, n_frames, base * rate)
+    return Clip(np.stack(frames[:n_frames]), rate, content, suffix)
+
+
+def _held(found: Sequence[tuple[int | None, Frames]], n_frames: int, per_tick: Fraction) -> list[Frames]:
+    first = next((pts for pts, _ in found if pts is not None), 0)
+    held: list[Frames | None] = [None] * n_frames
+    for place, (pts, frame) in enumerate(found):
+        at = place if pts is None else round((pts - first) * per_tick)
+        if 0 <= at < n_frames:
+            held[at] = frame
+    last = found[0][1]
+    return [last := frame if frame is not None else last for frame in held]
+
+
+def _content(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise DataError(f"{source} cannot be read ({error.strerror}).", "remove or replace it.") from None
+
+
+def _jpeg(content: bytes) -> Frames:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content), formats=["JPEG"]) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@contextlib.contextmanager
+def opened(content: bytes, name: str = "the clip") -> Iterator[InputContainer]:
+    """A video to read packets or frames from; its decoder runs on one thread.
+
+    Raises:
+        DataError: it is none.
+    """
+    av = library()
+    try:
+        container = av.open(io.BytesIO(content), metadata_errors="ignore")
+    except (av.error.FFmpegError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{name} is no video that can be read ({reason}).", "remove or replace it.") from None
+    with container:
+        if not container.streams.video:
+            raise DataError(f"{name} holds no video stream.", "remove or replace it.")
+        context = container.streams.video[0].codec_context
+        context.thread_type, context.thread_count = "NONE", 1
+        yield container
+
+
+def rate_of(stream: Any) -> Fraction:
+    """Frames a second of a video stream."""
+    return Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
+
+
+def decoded(container: InputContainer) -> Iterator[Any]:
+    """Frames of a video, in the order of showing; packets that cannot be decoded are left out."""
+    av = library()
+    stream = container.streams.video[0]
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            yield from stream.codec_context.decode(packet if packet.size else None)
+        except (av.error.InvalidDataError, av.error.EOFError):
+            continue
+
+
+def frames_of(frames: Frames) -> Iterator[Any]:
+    """Pixels as frames for ``encode``."""
+    av = library()
+    for number, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame.pts, frame.time_base = number, Fraction(1)
+        yield frame
+
+
+def encode(
+    frames: Iterator[Any],
+    rate: Fraction,
+    encoder: str,
+    options: Mapping[str, str],
+    *,
+    container: str = "mp4",
+    bit_rate: int | None = None,
+) -> bytes:
+    """Code frames as 4:2:0, numbered anew; odd sides are cut to even ones as FFmpeg's crop filter does.
+
+    Args:
+        frames: of PyAV.
+        rate: frames a second.
+        encoder: ``"libx264"`` or ``"libx265"``.
+        options: of the encoder.
+        container: FFmpeg's name of the file format.
+        bit_rate: average, greatest, and size of the rate buffer.
+
+    Raises:
+        InputError: this PyAV has no such encoder.
+    """
+    av = library()
+    if encoder not in encoders():
+        raise InputError(f"PyAV {av.__version__} has no encoder {encoder}.", "pip install 'av>=18.1,<19' from a wheel.")
+    limits = {"maxrate": str(bit_rate), "bufsize": str(bit_rate)} if bit_rate is not None else {}
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as out:
+        stream: Any = None
+        for number, frame in enumerate(frames):
+            picture = _even(frame)
+            if stream is None:
+                stream = out.add_stream(encoder, rate=rate, options={**options, **limits, **_steady(encoder)})
+                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
+                stream.codec_context.thread_count = 1
+                if bit_rate is not None:
+                    stream.bit_rate = bit_rate
+            picture.pts, picture.time_base = number, 1 / rate
+            picture.pict_type = 0  # the encoder chooses
+            out.mux(stream.encode(picture))
+        if stream is not None:
+            out.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def _steady(encoder: str) -> dict[str, str]:
+    """Options that make an encoder's bytes the same each time and on each processor."""
+    if encoder == "libx265":
+        return {"x265-params": "log-level=none:pools=none:frame-threads=1"}
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        # the macroblock tree of x264 reads memory that nothing has set where it uses AVX-512: bytes then differ from
+        # run to run; code for SSE 4.2 is as fast here, and every processor has it
+        return {"x264-params": "asm=MMX2,SSE2,SSE3,SSSE3,SSE4.2"}
+    return {}
+
+
+def _even(frame: Any) -> Any:
+    """The frame as 4:2:0, its middle cut to even sides where they are odd."""
+    picture = frame.reformat(format="yuv420p") if frame.format.name != "yuv420p" else frame
+    if picture.width % 2 == 0 and picture.height % 2 == 0:
+        return picture
+    av = library()
+    width, height = picture.width // 2 * 2, picture.height // 2 * 2
+    even = av.VideoFrame(width, height, "yuv420p")
+    for number, plane in enumerate(even.planes):
+        source = picture.planes[number]
+        rows = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
+        target = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        target[: plane.height, : plane.width] = rows[: plane.height, : plane.width]
+    return even
+
+
+def transcode(
+    content: bytes,
+    encoder: str,
+    options: Mapping[str, str],
+    *,
+    rate: int | Fraction | None = None,
+    container: str = "mp4",
+    bit_rate: int | None = None,
+) -> bytes:
+    """Decode a file and code its frames anew, colours untouched; see ``encode``.
+
+    Args:
+        content: the file.
+        encoder: as in ``encode``, and so all that follow.
+        options: of the encoder.
+        rate: another frame rate; frames are dropped or repeated, see ``resampled``.
+        container: file format.
+        bit_rate: average and limit.
+    """
+    with opened(content) as source:
+        old = rate_of(source.streams.video[0])
+        new = old if rate is None else Fraction(rate)
+        frames = resampled(decoded(source), old, new)
+        return encode(frames, new, encoder, options, container=container, bit_rate=bit_rate)
+
+
+def resampled(frames: Iterator[Item], old: Fraction, new: Fraction) -> Iterator[Item]:
+    """Frames at another rate: each is shown at the nearest new time, as FFmpeg's filter ``fps`` does.
+
+    Of a clip so short that no frame would be left, the last one is.
+
+    Example:
+        >>> list(resampled(iter(range(10)), Fraction(25), Fraction(10)))
+        [0, 3, 5, 8]
+    """
+
+    def place(i: int) -> int:
+        return math.floor(i * new / old + Fraction(1, 2))
+
+    n_shown, last = 0, []
+    for i, frame in enumerate(frames):
+        last = [frame]
+        for _ in range(place(i), place(i + 1)):
+            n_shown += 1
+            yield frame
+    yield from () if n_shown else last
+
+
+def as_jpegs(frames: Frames, quality: int = JPEG_QUALITY) -> list[bytes]:
+    """Frames as JPEG files of Pillow's encoder."""
+    from PIL import Image
+
+    files = []
+    for frame in frames:
+        buffer = io.BytesIO()
+        Image.fromarray(frame).save(buffer, "JPEG", quality=quality)
+        files.append(buffer.getvalue())
+    return files
+
+
+def through_jpeg(frames: Frames, quality: int = JPEG_QUALITY) -> Frames:
+    """The pixels of frames after they were saved by ``as_mjpeg`` and read again."""
+    return np.stack([_jpeg(content) for content in as_jpegs(frames, quality)])
+
+
+def as_mjpeg(frames: Frames, rate: Fraction, quality: int = JPEG_QUALITY) -> bytes:
+    """Frames as an AVI file of JPEG pictures, which any player opens."""
+    av = library()
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="avi") as out:
+        stream = out.add_stream("mjpeg", rate=rate)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.time_base = "yuvj420p", 1 / rate
+        for number, content in enumerate(as_jpegs(frames, quality)):
+            packet = av.Packet(content)
+            packet.stream, packet.time_base, packet.is_keyframe = stream, 1 / rate, True
+            packet.pts = packet.dts = number
+            out.mux(packet)
+    return buffer.getvalue()

@@ -1,0 +1,115 @@
+"""Corruptions of the coded stream on its way: altered bytes and lost packets, concealed by the decoder."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from regrow import clips
+from regrow.clips import Clip
+from regrow.corruptions.draws import Stream
+from regrow.corruptions.pixels import Floats
+from regrow.corruptions.video.coding import content_of
+from regrow.corruptions.video.frames import YI
+from regrow.corruptions.video.randomness import Randomness
+from regrow.corruptions.video.registry import ClipCorruption, every
+
+#: Bytes of a datagram: seven packets of an MPEG transport stream, as they are sent over UDP.
+DATAGRAM = 7 * 188
+
+#: Bytes that are altered one by one, at most, where the filter alters none that is seen.
+_MOST_FURTHER = 64
+
+#: File type -> FFmpeg's name of the format that streams of it are copied to; others go to Matroska.
+_CONTAINERS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
+
+
+def bit_error(clip: Clip, period: int, randomness: Randomness) -> Clip:
+    """Alter one byte in ``period`` of the coded video, on average, by FFmpeg's bit stream filter ``noise``.
+
+    Which bytes follows from the stream alone, as published. Where no frame changes by it, since the clip is short,
+    further bytes are drawn and altered, one after the other, until one does.
+    """
+    content = content_of(clip)
+    clean = clip.frames if clip.content is not None else clips.read(content).frames
+    suffix = clip.suffix if clip.suffix in _CONTAINERS else ".mkv"
+    further = randomness.of_clip().uniform((_MOST_FURTHER, 2))[0] if randomness.rng is None else np.empty((0, 2))
+    for n_further in range(len(further) + 1):
+        damaged = _copied(content, _CONTAINERS.get(suffix, "matroska"), period, further[:n_further])
+        found = clips.read(damaged, len(clean))
+        if not np.array_equal(found.frames, clean):
+            break
+    return Clip(found.frames, clip.rate, damaged, suffix)
+
+
+def _copied(content: bytes, container: str, period: int, further: Floats) -> bytes:
+    """The video stream of a file, its bytes altered by the filter and at ``further`` places, (n, 2) in [0, 1)."""
+    av = clips.library()
+    buffer = io.BytesIO()
+    with clips.opened(content) as source, av.open(buffer, "w", format=container) as out:
+        video = source.streams.video[0]
+        target = out.add_stream_from_template(video)
+        noise = av.BitStreamFilterContext(f"noise={period}", video)
+        packets = [new for packet in source.demux(video) if packet.size for new in noise.filter(packet)]
+        packets += noise.filter(None)
+        for at, shift in further.tolist():
+            _alter(packets, at, shift)
+        for packet in packets:
+            packet.stream = target
+            out.mux(packet)
+    return buffer.getvalue()
+
+
+def _alter(packets: list[Any], at: float, shift: float) -> None:
+    """Change the byte at a share ``at`` of all to another value."""
+    ends = np.cumsum([packet.size for packet in packets])
+    place = int(at * ends[-1])
+    which = int(np.searchsorted(ends, place, side="right"))
+    altered = bytearray(bytes(packets[which]))
+    altered[place - int(ends[which])] ^= 1 + int(shift * 255)  # counted from the packet's end
+    packets[which].update(bytes(altered))
+
+
+def packet_loss(clip: Clip, share: float, randomness: Randomness) -> Clip:
+    """H.264 in a transport stream of which each datagram but the first is lost with probability ``share``.
+
+    A group of pictures lasts a second. Frames that are never decoded repeat the last one.
+    """
+    sent = clips.transcode(
+        content_of(clip), "libx264", {"crf": "23", "g": str(max(1, round(clip.rate)))}, container="mpegts"
+    )
+    received = lose(sent, share, randomness.of_clip())
+    found = clips.read(received, len(clip))
+    return Clip(found.frames, clip.rate, received, ".ts")
+
+
+def lose(sent: bytes, share: float, stream: Stream) -> bytes:
+    """What arrives of a transport stream; the first datagram, which describes the stream, always does."""
+    datagrams = [sent[at : at + DATAGRAM] for at in range(0, len(sent), DATAGRAM)]
+    kept = stream.uniform((len(datagrams),))[0] >= share
+    kept[:1] = True
+    return b"".join(datagram for datagram, arrives in zip(datagrams, kept, strict=True) if arrives)
+
+
+BIT_ERROR = ClipCorruption(
+    name="bit_error",
+    family="transmission",
+    level="file",
+    source=YI,
+    settings=dict.fromkeys(("kinetics", "ssv2"), every([100_000, 50_000, 30_000, 20_000, 10_000])),
+    apply=bit_error,
+    note="FFmpeg's filter noise on a copied stream; where no frame of a short clip changes, further "
+    "bytes are altered until one does",
+)
+PACKET_LOSS = ClipCorruption(
+    name="packet_loss",
+    family="transmission",
+    level="file",
+    source=YI,
+    settings=dict.fromkeys(("kinetics", "ssv2"), every([0.01, 0.02, 0.03, 0.04, 0.06])),
+    apply=packet_loss,
+    note="iid packet loss: the published set was sent through an emulated network; here each datagram is lost by "
+    "itself",
+)
