@@ -12,11 +12,12 @@ the unfinished corruption are done, with their digests. Bytes never depend on th
 
 from __future__ import annotations
 
+from regrow.corruptions.writer.folders import Tree
 from regrow.corruptions.writer.manifest import Progress, Row, choose_names
 from regrow.corruptions.writer.npy import write_cifar_style
 from regrow.corruptions.writer.pictures import ArrayPictures, Pictures
 from regrow.corruptions.writer.preview import preview
-from regrow.corruptions.writer.tree import Tree, write_tree
+from regrow.corruptions.writer.tree import write_tree
 from regrow.corruptions.writer.verifying import verify
 
 __all__ = [

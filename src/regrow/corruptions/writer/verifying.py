@@ -34,10 +34,10 @@ def verify(folder: Path, source: str | None = None) -> list[Row]:
     """
     folder = Path(folder)
     manifest = Manifest.read(folder) if (folder / MANIFEST).exists() else None
-    if manifest is not None and manifest.made_from["layout"] == "tree":
-        from regrow.corruptions.writer.tree import verify_tree
+    if manifest is not None and manifest.made_from["layout"] in ("tree", "clips"):
+        from regrow.corruptions.writer.folders import verify_folders
 
-        return verify_tree(manifest)
+        return verify_folders(manifest)
     found = {path.stem: path for path in sorted(folder.glob("*.npy"))}
     if not found and manifest is None:
         raise InputError(f"no .npy file in {folder}.", "make a set: regrow corrupt cifar10 --out DIR.")
