@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
+from regrow.cli import corrupt_clips
 from regrow.cli.console import out, print_json, print_table
 from regrow.cli.study import DataRoot
 from regrow.errors import InputError, UnknownNameError
@@ -19,20 +20,27 @@ from regrow.errors import InputError, UnknownNameError
 if TYPE_CHECKING:
     from regrow.corruptions.writer import Row
     from regrow.corruptions.writer.pictures import Labelled
+    from regrow.data.clips import ClipFolder
 
 LAYOUTS = ("npy", "tree")
 
 
 def corrupt(
     source: Annotated[
-        str, typer.Argument(help="cifar10, cifar100, cues, or a folder of pictures (ImageNet, Tiny-ImageNet, yours).")
+        str,
+        typer.Argument(
+            help="cifar10, cifar100, cues, or a folder of pictures (ImageNet, Tiny-ImageNet, yours) or clips (UCF101)."
+        ),
     ],
     out_dir: Annotated[Path | None, typer.Option("--out", help="Folder of the corrupted set.")] = None,
-    split: Annotated[str, typer.Option(help="Which images of a data set.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Which images of a data set, by default test; of UCF101: train01 ... test03.")
+    ] = None,
     corruptions: Annotated[
-        str, typer.Option(help="Names, by commas; or all (nineteen), common (fifteen), extra, c-bar, 3dcc.")
+        str,
+        typer.Option(help="Names, by commas; or all (nineteen), common (fifteen), extra, c-bar, 3dcc; of clips: all."),
     ] = "all",
-    severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
+    severities: Annotated[str | None, typer.Option(help="Severities, by commas; default: all.")] = None,
     mode: Annotated[str, typer.Option(help="exact: the published arithmetic, to the byte; or fast.")] = "exact",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core. Bytes are the same.")] = None,
@@ -44,25 +52,34 @@ def corrupt(
         typer.Option(min=8, help="Side in pixels of a folder's pictures: shrunk, then cut; default: by --scale, 224."),
     ] = None,
     scale: Annotated[
-        str | None, typer.Option(help="Settings: cifar, tiny, imagenet, inception; default: by image size.")
+        str | None,
+        typer.Option(
+            help="Settings: cifar, tiny, imagenet, inception, default: by image size; of clips: kinetics (default), "
+            "ssv2, vitta, imagenet."
+        ),
     ] = None,
     codec: Annotated[
         str | None, typer.Option(help="Encoder of jpeg_compression: libjpeg9, the published one, or pillow.")
     ] = None,
     on_bad: Annotated[str, typer.Option(help="At an unreadable picture: stop, or skip it and count.")] = "stop",
-    clean: Annotated[bool, typer.Option("--clean", help="Trees: also write the clean pictures, as clean/0.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Trees, clips: also write the clean ones, as clean/0.")
+    ] = False,
     data_root: DataRoot = None,
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Only compare a written set with its manifest and the official checksums."),
     ] = False,
     preview: Annotated[
-        Path | None, typer.Option(help="Write one picture under all of it to this PNG file; --out may be left out.")
+        Path | None,
+        typer.Option(
+            help="Write one picture (of a clip: a frame) under all of it to this PNG file; --out may be left out."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a set of another source or seed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Write a corrupted copy of a data set or of a folder of pictures, on all cores.
+    """Write a corrupted copy of a data set, or of a folder of pictures or clips, on all cores.
 
     The same call goes on where an interrupted one stopped. With --verify, exit code 1 says that a file is missing or
     is not what it should be.
@@ -74,30 +91,37 @@ def corrupt(
         return
     if out_dir is None and preview is None:
         _needed(out_dir)
-    wanted = _Wanted(
-        words=[word.strip() for word in corruptions.split(",") if word.strip()],
-        options={
-            "severities": parse_severities(severities),
-            "seed": seed,
-            "mode": mode,
-            "scale": scale,
-            "codec": codec,
-            "frost": folder_under(data_root),
-        },
-        jobs=jobs,
-        on_bad=on_bad,
-        clean=clean,
-        force=force,
-    )
-    wanted.check(layout)
-    with _bar() as bar:
-        given = _open(source, split, data_root, side, scale, bar)
-        if preview is not None:
-            _preview(given.pictures, preview, wanted)
-        written = _write(given, out_dir, layout, wanted, bar) if out_dir is not None else None
+    words = [word.strip() for word in corruptions.split(",") if word.strip()]
+    levels = None if severities is None else parse_severities(severities)
+    common = {"seed": seed, "codec": codec, "frost": folder_under(data_root)}
+    if corrupt_clips.holds_clips(Path(source)):
+        how = common | {"column": scale or "kinetics"}
+        clips = corrupt_clips.Wanted(words, levels, how, jobs, on_bad, clean, force)
+        clips.check(mode, layout)
+        with _bar() as bar:
+            written = _corrupt_clips(corrupt_clips.open_clips(Path(source), split, side), clips, out_dir, preview, bar)
+    else:
+        levels = levels or parse_severities("1,2,3,4,5")
+        options = common | {"severities": levels, "mode": mode, "scale": scale}
+        wanted = _Wanted(words=words, options=options, jobs=jobs, on_bad=on_bad, clean=clean, force=force)
+        wanted.check(layout)
+        with _bar() as bar:
+            given = _open(source, split or "test", data_root, side, scale, bar)
+            if preview is not None:
+                _preview(given.pictures, preview, wanted)
+            written = _write(given, out_dir, layout, wanted, bar) if out_dir is not None else None
     if written is not None:
         assert out_dir is not None
         _print(out_dir, *written, as_json)
+
+
+def _corrupt_clips(
+    found: ClipFolder, wanted: corrupt_clips.Wanted, out_dir: Path | None, preview: Path | None, bar: _Bar
+) -> tuple[Sequence[Row], dict[str, str]] | None:
+    if preview is not None:
+        corrupt_clips.preview(found, preview, wanted)
+        out.print(f"Preview: {preview}", markup=False)
+    return None if out_dir is None else corrupt_clips.write(found, out_dir, wanted, _titled(bar))
 
 
 def parse_severities(text: str) -> list[int]:
@@ -166,6 +190,20 @@ def _bar() -> Iterator[_Bar]:
         yield start
 
 
+def _titled(bar: _Bar) -> Callable[[int, int, str], None]:
+    """Progress of a writer on the bar, under the name of the corruption at hand."""
+    show: Callable[[int, int], None] | None = None
+    name = ""
+
+    def progress(done: int, total: int, now: str) -> None:
+        nonlocal show, name
+        if show is None or now != name:
+            show, name = bar(now), now
+        show(done, total)
+
+    return progress
+
+
 def _open(source: str, split: str, data_root: Path | None, side: int | None, scale: str | None, bar: _Bar) -> _Given:
     from regrow import data
     from regrow.corruptions.writer.pictures import ArrayPictures
@@ -215,7 +253,7 @@ def _write(
     from regrow.corruptions import writer
     from regrow.corruptions.writer import pictures as loading
 
-    pictures, name, notes = given.pictures, "", list(given.notes)
+    pictures, notes = given.pictures, list(given.notes)
     skipped: dict[str, str] = {}
     is_tree = (layout or given.layout) == "tree"
     if wanted.clean and not is_tree:
@@ -224,19 +262,11 @@ def _write(
         images, labels, skipped = loading.load(pictures, wanted.on_bad, bar("reading"))
         notes += [f"{path} was left out: {why}" for path, why in skipped.items()]
         pictures = loading.ArrayPictures(given.name, images, labels, ())
-    show: Callable[[int, int], None] | None = None
-
-    def progress(done: int, total: int, now: str) -> None:
-        nonlocal show, name
-        if show is None or now != name:
-            show, name = bar(now), now
-        show(done, total)
-
     common: dict[str, Any] = wanted.options | {
         "jobs": wanted.jobs,
         "notes": notes,
         "force": wanted.force,
-        "progress": progress,
+        "progress": _titled(bar),
     }
     if is_tree:
         tree = writer.write_tree(pictures, out_dir, wanted.words, clean=wanted.clean, on_bad=wanted.on_bad, **common)
@@ -277,4 +307,4 @@ def _print(folder: Path, rows: Sequence[Row], skipped: dict[str, str], as_json: 
         out.print(line, markup=False)
     if skipped:
         first = next(iter(skipped.items()))
-        out.print(f"{len(skipped)} pictures were skipped, the first: {': '.join(first)}", markup=False)
+        out.print(f"{len(skipped)} were skipped, the first: {': '.join(first)}", markup=False)

@@ -93,7 +93,7 @@ class PublishedSet(Protocol):
 
 
 def open_published(folder: Path) -> PublishedSet:
-    """Open a published set by its layout.
+    """Open a published set of images by its layout; for clips see :mod:`regrow.data.published_clips`.
 
     Raises:
         DataError: no set, or one that is incomplete or inconsistent; what is wrong is named.
@@ -184,7 +184,7 @@ class TreeSet:
 
     def __init__(self, folder: Path, types: dict[str, Path]) -> None:
         self.folder, self.corruptions, self._types = folder, sorted(types), types
-        self._levels = {name: _levels(path) for name, path in types.items()}
+        self._levels = {name: severity_folders(path) for name, path in types.items()}
         most = max(len(levels) for levels in self._levels.values())
         for name, levels in sorted(self._levels.items()):
             if len(levels) < most:
@@ -235,14 +235,14 @@ def _types(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if not path.is_dir() or path.name.startswith(".") or path.name == "clean":
             continue
-        if _levels(path):
+        if severity_folders(path):
             found[path.name] = path
         elif path.name in _GROUPS:
-            found |= {p.name: p for p in path.iterdir() if p.is_dir() and _levels(p)}
+            found |= {p.name: p for p in path.iterdir() if p.is_dir() and severity_folders(p)}
     return found
 
 
-def _levels(path: Path) -> list[Path]:
+def severity_folders(path: Path) -> list[Path]:
     """Severity folders of a type in the order of their numbers, which may be real."""
     numbered = []
     for level in path.iterdir():

@@ -158,8 +158,13 @@ def _group(word: str, side: int | None, scale: str | None) -> list[str]:
 
 def versions(settings: Settings) -> dict[str, str]:
     """Versions of what computes."""
-    names = ["numpy", "scipy", "pillow", *(["torch"] if settings.mode == "fast" else [])]
-    found = {name: importlib.metadata.version(name) for name in names}
+    more = {"torch": importlib.metadata.version("torch")} if settings.mode == "fast" else {}
+    return base_versions() | more
+
+
+def base_versions() -> dict[str, str]:
+    """Versions of what every corruption is computed with."""
+    found = {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "pillow")}
     return {"regrow": regrow.__version__, "python": platform.python_version(), **found}
 
 

@@ -1,0 +1,140 @@
+"""Corrupted clips on the disk, read only: trees of ``regrow corrupt``, and the layout of ViTTA's UCF101 set.
+
+opened = ClipSet(Path("UCF101-C"))
+opened.corruptions, opened.severities("fog")
+cell = opened.cell("fog", 3)                       # .labels, .n_frames
+cell.read(0)                                       # a clip: frames (T, H, W, 3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from regrow import clips
+from regrow.clips import Clip
+from regrow.data.published import N_SEVERITIES, severity_folders
+from regrow.data.spec import Labels
+from regrow.errors import DataError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class ClipCell:
+    """One corruption of clips at one severity.
+
+    Attributes:
+        files: the clips, in the order of their list, else of class and name.
+        labels: int64 (n,): the list's class numbers, else the place of the class folder among all, sorted.
+        n_frames: how many frames the list gives each; empty without a list.
+    """
+
+    files: tuple[Path, ...]
+    labels: Labels
+    n_frames: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """How many clips."""
+        return len(self.files)
+
+    def read(self, i: int) -> Clip:
+        """A clip; frames of a damaged stream that cannot be decoded repeat the last one.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return clips.read(self.files[i], self.n_frames[i] if self.n_frames else None)
+
+
+class ClipSet:
+    """Corrupted clips: a tree that ``regrow corrupt`` has written, or one in the layout of ViTTA's UCF101 set.
+
+    Trees are ``NAME/SEVERITY/CLASS/FILE``; ViTTA's are ``NAME/CLASS/FILE`` in a folder ``level_5_...``, which is the
+    severity. Lists with lines ``path n_frames class`` (``clips.txt`` of a cell, or any ``.txt`` beside the types) give
+    class numbers and lengths.
+
+    Args:
+        folder: the set.
+
+    Raises:
+        DataError: no set of clips.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._cells: dict[str, dict[int, Path]] = {}
+        level = _level_of(folder)
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if not path.is_dir() or path.name.startswith(".") or path.name == "clean":
+                continue
+            levels = {int(level.name): level for level in severity_folders(path) if level.name.isdigit()}
+            if not levels and level is not None:
+                levels = {level: path}
+            levels = {number: cell for number, cell in levels.items() if 1 <= number <= N_SEVERITIES and _clips(cell)}
+            if levels:
+                self._cells[path.name] = levels
+        if not self._cells:
+            raise DataError(
+                f"{folder} holds neither clips NAME/SEVERITY/CLASS/FILE nor, in a folder level_5_..., NAME/CLASS/FILE.",
+                "give the folder of a set of corrupted clips.",
+            )
+        self.corruptions = sorted(self._cells)
+
+    def severities(self, corruption: str) -> list[int]:
+        """Which are there."""
+        return sorted(self._of(corruption))
+
+    def cell(self, corruption: str, severity: int) -> ClipCell:
+        """Clips of one type at one severity.
+
+        Raises:
+            DataError: it is not there, or a clip of its list is missing.
+        """
+        levels = self._of(corruption)
+        if severity not in levels:
+            raise DataError(f"{corruption} of {self.folder} has no severity {severity}.", f"it has {sorted(levels)}.")
+        root = levels[severity]
+        found = _clips(root)
+        rows = _rows(root / "clips.txt")
+        if rows:
+            files = [root / name for name, _, _ in rows]
+            missing = next((file for file in files if not file.is_file()), None)
+            if missing is not None:
+                raise DataError(f"{missing} is in its list and not there.", "write or unpack the set again.")
+            return _cell(files, [label for _, _, label in rows], [n for _, n, _ in rows])
+        known = {Path(name).stem: (n, label) for file in self.folder.glob("*.txt") for name, n, label in _rows(file)}
+        if all(file.stem in known for file in found):
+            return _cell(found, [known[f.stem][1] for f in found], [known[f.stem][0] for f in found])
+        classes = sorted({file.relative_to(root).parts[0] for file in found})
+        return _cell(found, [classes.index(file.relative_to(root).parts[0]) for file in found], [])
+
+    def _of(self, corruption: str) -> dict[int, Path]:
+        if corruption not in self._cells:
+            raise UnknownNameError("type", corruption, self.corruptions, f"they are the folders of {self.folder}.")
+        return self._cells[corruption]
+
+
+def _cell(files: Sequence[Path], labels: Sequence[int], n_frames: Sequence[int]) -> ClipCell:
+    return ClipCell(tuple(files), np.array(labels, np.int64), tuple(n_frames))
+
+
+def _clips(cell: Path) -> list[Path]:
+    return [f for f in sorted(cell.glob("*/*")) if f.suffix.lower() in clips.SUFFIXES and f.is_file()]
+
+
+def _level_of(folder: Path) -> int | None:
+    """Severity in the name of a folder of ViTTA's layout, e.g. 5 of ``level_5_ucf_val_split_1_``."""
+    words = folder.resolve().name.split("_")
+    return int(words[1]) if len(words) > 1 and words[0] == "level" and words[1].isdigit() else None
+
+
+def _rows(file: Path) -> list[tuple[str, int, int]]:
+    """Lines ``path n_frames class`` of a list; empty where the file is absent or is no such list."""
+    if not file.is_file():
+        return []
+    rows = [line.rsplit(" ", 2) for line in file.read_text("utf-8", "replace").splitlines() if line.strip()]
+    if any(len(row) != 3 or not row[1].isdigit() or not row[2].isdigit() for row in rows):
+        return []
+    return [(name, int(n_frames), int(label)) for name, n_frames, label in rows]
