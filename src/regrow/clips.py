@@ -25,12 +25,15 @@ import numpy.typing as npt
 from regrow.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    from av.container import InputContainer, OutputContainer
 
 Item = TypeVar("Item")
 Frames = npt.NDArray[np.uint8]  # (T, H, W, 3), RGB
 
 SUFFIXES = {".avi", ".mp4", ".mkv", ".webm", ".mov", ".ts", ".mpg", ".mpeg", ".m4v"}
+
+#: Frames of which none can be coded before one that is shown earlier.
+_NO_REORDERING = 2
 
 #: Quality of the JPEG pictures of ``as_mjpeg``: that of the published sets of Yi et al. 2021.
 JPEG_QUALITY = 80
@@ -181,7 +184,7 @@ def decoded(container: InputContainer) -> Iterator[Any]:
             if packet is None:
                 return
             yield from stream.codec_context.decode(packet if packet.size else None)
-        except (av.error.InvalidDataError, av.error.EOFError):
+        except av.error.FFmpegError:  # of many kinds, where a stream is damaged
             continue
 
 
@@ -192,6 +195,17 @@ def frames_of(frames: Frames) -> Iterator[Any]:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts, frame.time_base = number, Fraction(1)
         yield frame
+
+
+def writing(buffer: io.BytesIO, container: str) -> OutputContainer:
+    """A file to be written, without the random numbers and the date that some formats hold.
+
+    Args:
+        buffer: where it goes.
+        container: FFmpeg's name of the file format.
+    """
+    out: OutputContainer = library().open(buffer, "w", format=container, options={"fflags": "+bitexact"})
+    return out
 
 
 def encode(
@@ -216,13 +230,15 @@ def encode(
     Raises:
         InputError: this PyAV has no such encoder.
     """
-    av = library()
     if encoder not in encoders():
-        raise InputError(f"PyAV {av.__version__} has no encoder {encoder}.", "pip install 'av>=18.1,<19' from a wheel.")
+        raise InputError(
+            f"PyAV {library().__version__} has no encoder {encoder}.", "pip install 'av>=18.1,<19' from a wheel."
+        )
     limits = {"maxrate": str(bit_rate), "bufsize": str(bit_rate)} if bit_rate is not None else {}
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as out:
+    with writing(buffer, container) as out:
         stream: Any = None
+        packets: list[Any] = []
         for number, frame in enumerate(frames):
             picture = _even(frame)
             if stream is None:
@@ -233,9 +249,13 @@ def encode(
                     stream.bit_rate = bit_rate
             picture.pts, picture.time_base = number, 1 / rate
             picture.pict_type = 0  # the encoder chooses
-            out.mux(stream.encode(picture))
+            packets += stream.encode(picture)
         if stream is not None:
-            out.mux(stream.encode(None))
+            packets += stream.encode(None)
+        if len(packets) <= _NO_REORDERING:
+            for packet in packets:  # libx265 leaves the decoding times of so few frames unset
+                packet.dts = packet.pts
+        out.mux(packets)
     return buffer.getvalue()
 
 
@@ -335,7 +355,7 @@ def as_mjpeg(frames: Frames, rate: Fraction, quality: int = JPEG_QUALITY) -> byt
     """Frames as an AVI file of JPEG pictures, which any player opens."""
     av = library()
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="avi") as out:
+    with writing(buffer, "avi") as out:
         stream = out.add_stream("mjpeg", rate=rate)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.time_base = "yuvj420p", 1 / rate

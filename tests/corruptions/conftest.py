@@ -48,3 +48,21 @@ def pictures() -> Callable[[int], np.ndarray]:
         return np.stack([stored[0], stripes(64), blocks(64), stored[1]]) if side == 64 else stored
 
     return of
+
+
+@pytest.fixture(scope="session")
+def moving() -> Callable[..., np.ndarray]:
+    """Frames of a drifting pattern with a square that moves, uint8 (T, height, width, 3); another one by seed."""
+
+    def of(n: int = 30, height: int = 96, width: int = 96, seed: int = 0) -> np.ndarray:
+        stream = np.random.RandomState(seed)
+        grain = stream.randint(-15, 16, (height, width, 3))
+        y, x = np.mgrid[:height, :width]
+        frames = []
+        for t in range(n):
+            frame = np.stack([(x + 3 * t) % 256, (2 * y + t) % 256, (x * y // 16 + 5 * t) % 256], 2) // 2 + 40 + grain
+            frame[10 + t : 34 + t, 20 + 2 * t : 44 + 2 * t] = (230, 40 + seed, 60)
+            frames.append(np.clip(frame, 0, 255).astype(np.uint8))
+        return np.stack(frames)
+
+    return of

@@ -15,12 +15,16 @@ from regrow.corruptions.video.coding import content_of
 from regrow.corruptions.video.frames import YI
 from regrow.corruptions.video.randomness import Randomness
 from regrow.corruptions.video.registry import ClipCorruption, every
+from regrow.errors import DataError
 
 #: Bytes of a datagram: seven packets of an MPEG transport stream, as they are sent over UDP.
 DATAGRAM = 7 * 188
 
-#: Bytes that are altered one by one, at most, where the filter alters none that is seen.
-_MOST_FURTHER = 64
+#: Bytes that are tried, at most, where the filter alters none that is seen.
+_MOST_FURTHER = 256
+
+#: Period at which the filter alters nothing.
+_NEVER = 2**31 - 1
 
 #: File type -> FFmpeg's name of the format that streams of it are copied to; others go to Matroska.
 _CONTAINERS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
@@ -29,26 +33,37 @@ _CONTAINERS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 def bit_error(clip: Clip, period: int, randomness: Randomness) -> Clip:
     """Alter one byte in ``period`` of the coded video, on average, by FFmpeg's bit stream filter ``noise``.
 
-    Which bytes follows from the stream alone, as published. Where no frame changes by it, since the clip is short,
-    further bytes are drawn and altered, one after the other, until one does.
+    Which bytes follows from the stream alone, as published. Where no frame changes by it, since the clip is short, a
+    further byte is drawn and altered; where no frame can be decoded any more, one is altered in place of the filter's.
     """
     content = content_of(clip)
     clean = clip.frames if clip.content is not None else clips.read(content).frames
     suffix = clip.suffix if clip.suffix in _CONTAINERS else ".mkv"
-    further = randomness.of_clip().uniform((_MOST_FURTHER, 2))[0] if randomness.rng is None else np.empty((0, 2))
-    for n_further in range(len(further) + 1):
-        damaged = _copied(content, _CONTAINERS.get(suffix, "matroska"), period, further[:n_further])
-        found = clips.read(damaged, len(clean))
-        if not np.array_equal(found.frames, clean):
-            break
-    return Clip(found.frames, clip.rate, damaged, suffix)
+    none: Floats = np.empty((0, 2))
+
+    def damaged(further: Floats, period: int) -> Clip | None:
+        """The clip so damaged, or ``None`` where nothing is left of it."""
+        copy = _copied(content, _CONTAINERS.get(suffix, "matroska"), period, further)
+        try:
+            return Clip(clips.read(copy, len(clean)).frames, clip.rate, copy, suffix)
+        except DataError:
+            return None
+
+    by_filter = damaged(none, period)
+    if by_filter is not None and not np.array_equal(by_filter.frames, clean):
+        return by_filter
+    for draw in randomness.of_clip().uniform((_MOST_FURTHER, 1, 2))[0]:
+        found = damaged(draw, period if by_filter is not None else _NEVER)
+        if found is not None and not np.array_equal(found.frames, clean):
+            return found
+    raise DataError(f"none of {_MOST_FURTHER} altered bytes changed a frame.", "leave this clip out.")
 
 
 def _copied(content: bytes, container: str, period: int, further: Floats) -> bytes:
     """The video stream of a file, its bytes altered by the filter and at ``further`` places, (n, 2) in [0, 1)."""
     av = clips.library()
     buffer = io.BytesIO()
-    with clips.opened(content) as source, av.open(buffer, "w", format=container) as out:
+    with clips.opened(content) as source, clips.writing(buffer, container) as out:
         video = source.streams.video[0]
         target = out.add_stream_from_template(video)
         noise = av.BitStreamFilterContext(f"noise={period}", video)
@@ -100,8 +115,8 @@ BIT_ERROR = ClipCorruption(
     source=YI,
     settings=dict.fromkeys(("kinetics", "ssv2"), every([100_000, 50_000, 30_000, 20_000, 10_000])),
     apply=bit_error,
-    note="FFmpeg's filter noise on a copied stream; where no frame of a short clip changes, further "
-    "bytes are altered until one does",
+    note="FFmpeg's filter noise on a copied stream; where no frame of a short clip changes, one "
+    "further byte is altered that is seen",
 )
 PACKET_LOSS = ClipCorruption(
     name="packet_loss",
