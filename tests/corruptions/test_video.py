@@ -77,9 +77,25 @@ def test_rain_of_own_streams_has_the_published_law(moving: Moving) -> None:
     assert high.max() == 223
     # a frame has one slant: drops start left of it, or end short of its right edge, never both
     assert ((low >= 0) | (high > 223 - 30)).all()
+    # a frame that is not widened begins at column 0: of 65 drops over about 220 columns one is there in 26 of 100
+    assert 0.2 < (low[low >= 0] == 0).mean() < 0.32
     # mean start: of slant < 0 it is (slant + 223) / 2, else (223 - slant) / 2; slants are -10 ... 9
     expected = np.mean([(s + 223) / 2 if s < 0 else (223 - s) / 2 for s in range(-10, 10)])
     assert abs(columns.mean() - expected) < 4 * columns.mean(axis=1).std() / 2000**0.5
+
+
+def test_drops_are_the_lines_that_opencv_draws() -> None:
+    """Pixels as cv2.line of OpenCV 4.8.1 sets them for (x, 3) to (x - 1, 3 + length), among them an odd length."""
+    from regrow.corruptions.video.rain import _mask
+
+    def pixels(x: int, length: int) -> set[tuple[int, int]]:
+        mask = _mask(np.array([x]), np.array([3]), 224, length)
+        return {(int(row), int(column)) for row, column in np.argwhere(mask == 220)}
+
+    assert pixels(5, 10) == {*((row, 5) for row in range(3, 8)), *((row, 4) for row in range(8, 14))}
+    assert pixels(5, 7) == {*((row, 5) for row in range(3, 7)), *((row, 4) for row in range(7, 11))}
+    assert pixels(0, 10) == {(3, 0)}
+    assert pixels(-1, 10) == set()
 
 
 def test_short_drops_on_small_frames_are_said(moving: Moving) -> None:
