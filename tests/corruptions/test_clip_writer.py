@@ -179,7 +179,7 @@ def test_real_clips_are_changed_as_they_should_be(data_root: Path) -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_all_real_clips_are_changed_as_they_should_be(data_root: Path) -> None:
-    found = [*(data_root / "ucf101/UCF-101").rglob("*.avi"), *(data_root / "video").rglob("*.*")]
+    found = [file for folder in ("ucf101/UCF-101", "video", "clips") for file in (data_root / folder).rglob("*.*")]
     if not found:
         pytest.skip("no clips below REGROW_DATA")
     for file in sorted(f for f in found if f.suffix in clips.SUFFIXES):

@@ -2,82 +2,202 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
 
 from regrow.cli.console import out, print_json, print_table
 from regrow.cli.study import DataRoot
+from regrow.errors import InputError
+
+if TYPE_CHECKING:
+    from regrow.evaluation.metrics import Cell
+    from regrow.evaluation.records import Record
+    from regrow.evaluation.scores import Score
+    from regrow.study.check import CheckedModel
+
+_Report = Callable[[int, int], None]
 
 
 def evaluate(
     source: Annotated[str, typer.Argument(help="Data set (corrupted as it goes), or folder of a published set.")],
     model: Annotated[str, typer.Option(help="Folder of a run, a model.safetensors, timm:NAME or torchvision:NAME.")],
     weights: Annotated[Path | None, typer.Option(help="safetensors file for a timm: or torchvision: network.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another network, as --model: also the differences, with paired intervals.")
+    ] = None,
     corruptions: Annotated[str, typer.Option(help="Names, by commas; default: all.")] = "",
     severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
     limit: Annotated[int | None, typer.Option(min=1, help="First so many images of a data set.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,
     mode: Annotated[str, typer.Option(help="exact: the published arithmetic; fast: within one grey level.")] = "exact",
     stored: Annotated[bool, typer.Option("--stored", help="Add the JPEG round trip of ImageNet-C's files.")] = False,
+    robustbench: Annotated[
+        bool, typer.Option("--robustbench", help="RobustBench's protocol, on a whole published set.")
+    ] = False,
+    ids: Annotated[
+        Path | None, typer.Option(help="RobustBench's list of images, which its protocol needs for ImageNet.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First compare a published set with the official checksums.")
+    ] = False,
     data_root: DataRoot = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Folder for a record of each cell.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Score one network on corrupted images; every score comes with its formula."""
-    from regrow import corruptions as registry
     from regrow.cli.corrupt import parse_severities
-    from regrow.corruptions.frost import folder_under
     from regrow.study import check, score
-    from regrow.study.cells import cell_notes
 
-    names = [n.strip() for n in corruptions.split(",") if n.strip()]
-    levels = parse_severities(severities)
+    asked = _Asked(
+        source=source,
+        names=[n.strip() for n in corruptions.split(",") if n.strip()],
+        levels=parse_severities(severities),
+        limit=limit,
+        seed=seed,
+        mode=mode,
+        stored=stored,
+        robustbench=robustbench,
+        ids=ids,
+        data_root=data_root,
+    )
+    asked.check()
+    if verify:
+        _verify(asked, quiet=as_json)
     checked = check.open_model(model, weights)
-    published = Path(source).is_dir()
-    with Progress(console=out, disable=not out.is_terminal) as bar:
-        task = bar.add_task("evaluating", total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        if published:
-            records = score.on_published_set(checked, Path(source), names, levels, progress=progress)
-        else:
-            for name in names:
-                registry.get(name)
-            records = score.on_data_set(
-                checked,
-                source,
-                names or registry.names(),
-                levels,
-                limit=limit,
-                data_root=data_root,
-                seed=seed,
-                mode=mode,
-                stored=stored,
-                progress=progress,
-            )
+    other = None if against is None else check.open_model(against, None)
+    records, found = asked.run(checked)
     if out_dir is not None:
-        made_from = {"model": model, "weights": checked.source, "source": source}
-        if not published:
-            made_from |= {"seed": str(seed), "mode": mode, "stored": str(stored)}
+        made_from = {"model": model, "weights": checked.source, **asked.made_from()}
         score.save(records, out_dir, Path(source).resolve().name, made_from)
-    notes: list[str] = []
-    if not published:
-        frost = folder_under(data_root)
-        notes = cell_notes(names or registry.names(), checked.spec.image_size, mode, stored=stored, frost=frost)
-    found = score.all_scores(records, is_imagenet=len(checked.spec.classes) == 1000)
+    if other is not None:
+        found = [*found, *asked.differences(records, other)]
+    notes = asked.notes(checked.spec.image_size)
     if as_json:
         cells = {f"{name}.{severity}": record.accuracy for (name, severity), record in records.items()}
         print_json({"scores": [row._asdict() for row in found], "accuracy": cells, "notes": notes})
         return
     rows = [[row.name, f"{row.value:.4g}", _interval(row.interval), row.formula, row.over] for row in found]
-    print_table(f"{checked.name} on {source}", ["score", "value", "95 %", "formula", "over"], rows)
+    title = f"{checked.name} on {source}" + (f", and minus {other.name}" if other is not None else "")
+    print_table(title, ["score", "value", "95 %", "formula", "over"], rows)
     for note in notes:
         out.print(f"note: {note}", markup=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    source: str
+    names: list[str]
+    levels: list[int]
+    limit: int | None
+    seed: int
+    mode: str
+    stored: bool
+    robustbench: bool
+    ids: Path | None
+    data_root: Path | None
+
+    @property
+    def is_published(self) -> bool:
+        return Path(self.source).is_dir()
+
+    def check(self) -> None:
+        """Refuse early what cannot go together."""
+        from regrow import corruptions
+
+        if self.ids is not None and not self.robustbench:
+            raise InputError("--ids is the list of images of RobustBench's protocol.", "add --robustbench.")
+        if self.robustbench and not self.is_published:
+            raise InputError(
+                f"RobustBench's protocol is taken on the published files, {self.source} is no folder of them.",
+                "give the folder of CIFAR-10-C, CIFAR-100-C, ImageNet-C or ImageNet-3DCC.",
+            )
+        if self.robustbench and (self.names or self.levels != [1, 2, 3, 4, 5]):
+            raise InputError(
+                "RobustBench's protocol has its own types and severities.", "leave --corruptions and --severities out."
+            )
+        if not self.is_published:
+            for name in self.names:
+                corruptions.get(name)
+
+    def made_from(self) -> dict[str, str]:
+        if self.is_published:
+            return {"source": self.source} | ({"ids": str(self.ids)} if self.ids is not None else {})
+        return {"source": self.source, "seed": str(self.seed), "mode": self.mode, "stored": str(self.stored)}
+
+    def run(self, checked: CheckedModel) -> tuple[dict[Cell, Record], list[Score]]:
+        """Records and scores of a network, with a bar."""
+        from regrow.study import score
+
+        with Progress(console=out, disable=not out.is_terminal) as bar:
+            task = bar.add_task(f"evaluating {checked.name}", total=None)
+
+            def progress(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
+            if self.robustbench:
+                return score.by_robustbench(checked, Path(self.source), self.ids, progress=progress)
+            records = self._records(checked, progress)
+        return records, score.all_scores(records, is_imagenet=len(checked.spec.classes) == 1000)
+
+    def _records(self, checked: CheckedModel, progress: _Report) -> dict[Cell, Record]:
+        from regrow import corruptions
+        from regrow.study import score
+
+        if self.is_published:
+            return score.on_published_set(checked, Path(self.source), self.names, self.levels, progress=progress)
+        return score.on_data_set(
+            checked,
+            self.source,
+            self.names or corruptions.names(),
+            self.levels,
+            limit=self.limit,
+            data_root=self.data_root,
+            seed=self.seed,
+            mode=self.mode,
+            stored=self.stored,
+            progress=progress,
+        )
+
+    def differences(self, records: Mapping[Cell, Record], other: CheckedModel) -> list[Score]:
+        """Scores of the network minus those of another."""
+        from regrow.evaluation import versus
+
+        return versus.differences(records, self.run(other)[0])
+
+    def notes(self, side: int) -> list[str]:
+        """What must be said of corruptions that were made here."""
+        from regrow import corruptions
+        from regrow.corruptions.frost import folder_under
+        from regrow.study.cells import cell_notes
+
+        if self.is_published:
+            return []
+        frost = folder_under(self.data_root)
+        return cell_notes(self.names or corruptions.names(), side, self.mode, stored=self.stored, frost=frost)
+
+
+def _verify(asked: _Asked, *, quiet: bool) -> None:
+    """Compare the files of a published set with the official checksums; exit code 2 where one is not what it is."""
+    from regrow.corruptions import writer
+    from regrow.corruptions.writer.verifying import WRONG
+
+    if not asked.is_published:
+        raise InputError(f"--verify is for folders of published sets, {asked.source} is none.", "leave --verify out.")
+    rows = writer.verify(Path(asked.source))
+    if not quiet:
+        shown = [[row.name, row.digest[:32], row.status] for row in rows]
+        print_table("checksums", ["name", "digest", "status"], shown)
+    wrong = [row.name for row in rows if row.status in WRONG]
+    if wrong:
+        raise InputError(
+            f"{len(wrong)} files of {asked.source} are not as published, the first: {wrong[0]}.",
+            "unpack the published archive again, or leave --verify out.",
+        )
 
 
 def _interval(interval: tuple[float, float] | None) -> str:

@@ -1,4 +1,8 @@
-"""MD5 sums of the published CIFAR-10-C and CIFAR-100-C files, pinned alike by the public loaders of these sets."""
+"""MD5 sums of the published files of CIFAR-10-C and CIFAR-100-C, and of the archives of these and of the trees.
+
+Those of the files are pinned alike by the public loaders of these sets, those of the archives by Zenodo: records
+2535967 (CIFAR-10-C), 3555552 (CIFAR-100-C), 2235448 (ImageNet-C), 8206060 (Tiny-ImageNet-C).
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,20 @@ _MD5: dict[str, tuple[str, str, bool]] = {
     "spatter": ("8a5a3903a7f8f65b59501a6093b4311e", "12ccf41d62564d36e1f6a6ada5022728", False),
     "speckle_noise": ("ef00b87611792b00df09c0b0237a1e30", "e3f215b1a0f9fd9fd6f0d1cf94a7ce99", False),
     "zoom_blur": ("6ea8e63f1c5cdee1517533840641641b", "0204613400c034a81c4830d5df81cb82", True),
+}
+
+
+#: Published archive -> its md5. The pictures of a tree have no published sums of their own.
+ARCHIVES: dict[str, str] = {
+    "CIFAR-10-C.tar": "56bf5dcef84df0e2308c6dcbcbbd8499",
+    "CIFAR-100-C.tar": "11f0ed0f1191edbf9fa23466ae6021d3",
+    "blur.tar": "2d8e81fdd8e07fef67b9334fa635e45c",
+    "digital.tar": "89157860d7b10d5797849337ca2e5c03",
+    "extra.tar": "d492dfba5fc162d8ec2c3cd8ee672984",
+    "noise.tar": "e80562d7f6c3f8834afb1ecf27252745",
+    "weather.tar": "33ffea4db4d93fe4a428c40a6ce0c25d",
+    "Tiny-ImageNet-C.tar": "f9c9a9dbdc11469f0b850190f7ad8be1",
+    "Tiny-ImageNet-C-extra.tar": "0db0588d243cf403ef93449ec52b70eb",
 }
 
 

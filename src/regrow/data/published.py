@@ -41,6 +41,29 @@ class Cell:
     labels: Labels
     names: tuple[str, ...]
 
+    def only(self, stems: Sequence[str]) -> Cell:
+        """The pictures of these names, in that order.
+
+        Args:
+            stems: file names without folder and type.
+
+        Raises:
+            DataError: it is no tree, or one of them is not there.
+        """
+        if not isinstance(self.images, LazyPictures):
+            raise DataError("the images of .npy files have no names.", "choose images of a tree only.")
+        place = {file.stem: i for i, file in enumerate(self.images.files)}
+        missing = [stem for stem in stems if stem not in place]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of {len(stems)} named images are not in {self.images.files[0].parents[1]}, the first: "
+                f"{missing[0]}.",
+                "unpack the whole published set, or give another list.",
+            )
+        at = [place[stem] for stem in stems]
+        files = tuple(self.images.files[i] for i in at)
+        return Cell(LazyPictures(files), self.labels[at], tuple(file.name for file in files))
+
     def batches(self, size: int) -> Iterator[Images]:
         """All images in order, ``size`` at a time."""
         for start in range(0, len(self.labels), size):

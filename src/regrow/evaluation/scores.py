@@ -30,7 +30,8 @@ class Score(NamedTuple):
     interval: tuple[float, float] | None = None
 
 
-_EVERY = (1, 2, 3, 4, 5)
+#: All severities.
+EVERY = (1, 2, 3, 4, 5)
 _MEAN = "mean over types of the mean over severities of the share of right answers, in %"
 
 
@@ -44,22 +45,22 @@ def scores(records: Mapping[Cell, Record]) -> list[Score]:
     found = []
     if ("clean", 0) in records:
         found.append(_clean(records["clean", 0]))
-    done = [name for name in dict.fromkeys(c for c, s in records if s) if all((name, s) in records for s in _EVERY)]
+    done = [name for name in dict.fromkeys(c for c, s in records if s) if all((name, s) in records for s in EVERY)]
     groups = {"mean15": common_names(), "mean19": names(), f"mean{len(done)}": done}
     if done:  # the last comes last: it says which it is where it is neither of the two
         for label, chosen in groups.items():
-            value = metrics.mean_accuracy(accuracy, chosen, _EVERY)
+            value = metrics.mean_accuracy(accuracy, chosen, EVERY)
             if value is not None:
-                found.append(Score(label, 100 * value, _MEAN, _over(chosen)))
+                found.append(Score(label, 100 * value, _MEAN, over(chosen)))
     common = [name for name in common_names() if name in done]
-    for family, value in sorted(metrics.by_family(accuracy, families(), common, _EVERY).items()):
+    for family, value in sorted(metrics.by_family(accuracy, families(), common, EVERY).items()):
         members = [name for name in common if families()[name] == family]
-        found.append(Score(family, 100 * value, _MEAN, _over(members)))
+        found.append(Score(family, 100 * value, _MEAN, over(members)))
     if done:
         cells = {cell: records[cell] for cell in records if cell[0] in done}
         for label, function, formula in _CALIBRATION:
             mean = sum(function(record) for record in cells.values()) / len(cells)
-            found.append(Score(label, mean, f"mean over cells of {formula}", _over(done)))
+            found.append(Score(label, mean, f"mean over cells of {formula}", over(done)))
     return found
 
 
@@ -79,7 +80,8 @@ _CALIBRATION: Sequence[tuple[str, Callable[[Record], float], str]] = (
 )
 
 
-def _over(chosen: Sequence[str]) -> str:
+def over(chosen: Sequence[str]) -> str:
+    """What a mean over types at all severities is taken over, in words."""
     known = {tuple(common_names()): "the 15 common types", tuple(names()): "all 19 types"}
     label = known.get(tuple(sorted(chosen)), ", ".join(chosen) if len(chosen) <= 4 else f"{len(chosen)} types")
     return f"{label} x severities 1 to 5"

@@ -9,14 +9,14 @@ import torch
 
 from regrow import corruptions, data
 from regrow.corruptions.frost import folder_under
-from regrow.data.published import open_published
+from regrow.data.published import ArraySet, open_published
 from regrow.errors import InputError
-from regrow.evaluation import imagenet_c
+from regrow.evaluation import imagenet_c, robustbench
 from regrow.evaluation.evaluate import evaluate_cell, predictor
 from regrow.evaluation.live import live
 from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import Record, record_path, save_record
-from regrow.evaluation.scores import Score, scores
+from regrow.evaluation.scores import EVERY, Score, scores
 from regrow.study.check import CheckedModel
 
 Progress = Callable[[int, int], None]
@@ -64,6 +64,7 @@ def on_published_set(
     names: Sequence[str],
     severities: Sequence[int],
     *,
+    ids: Sequence[str] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[Cell, Record]:
     """Records of the cells of a published set; it holds no clean images.
@@ -73,10 +74,11 @@ def on_published_set(
         folder: see :func:`regrow.data.published.open_published`.
         names: types; empty = all of the set.
         severities: of 1 to 5.
+        ids: only these images, by file name without folder and type.
         progress: called with (cells done, all cells).
 
     Raises:
-        InputError: the network's classes or image size are not the set's.
+        InputError: the network's classes or image size are not the set's, or an image of ``ids`` is not there.
     """
     opened = open_published(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -87,6 +89,7 @@ def on_published_set(
         progress(done, len(cells))
         cell = opened.cell(corruption, severity)
         _check(checked, int(cell.labels.max()) + 1, int(cell.images[:1].shape[1]), str(folder))
+        cell = cell if ids is None else cell.only(ids)
         found[corruption, severity] = evaluate_cell(
             predict, cell.images, cell.labels, checked.spec, batch=100, device=device
         )
@@ -115,6 +118,38 @@ def all_scores(records: dict[Cell, Record], *, is_imagenet: bool) -> list[Score]
     if is_imagenet and all(cell in accuracy for cell in wanted):
         found += imagenet_c.scores(accuracy)
     return found
+
+
+def by_robustbench(
+    checked: CheckedModel, folder: Path, ids: Path | None, *, progress: Progress = lambda done, total: None
+) -> tuple[dict[Cell, Record], list[Score]]:
+    """Records and scores of RobustBench's protocol on a published set; see :mod:`regrow.evaluation.robustbench`.
+
+    Args:
+        checked: the network.
+        folder: CIFAR-10-C, CIFAR-100-C, ImageNet-C or ImageNet-3DCC.
+        ids: RobustBench's list of images, for the last two.
+        progress: called with (cells done, all cells).
+
+    Raises:
+        InputError: another set, or one that is not whole; the list is missing, or not asked for.
+    """
+    opened = open_published(folder)
+    is_imagenet = not isinstance(opened, ArraySet)
+    names = robustbench.wanted(opened.corruptions, is_imagenet=is_imagenet)
+    if is_imagenet and ids is None:
+        raise InputError(
+            f"RobustBench's metric on ImageNet is taken over {robustbench.N_IMAGENET} listed images: without its list "
+            "there is no such number.",
+            "give the list with --ids FILE, or leave --robustbench out for the scores over all images.",
+        )
+    if ids is not None and not is_imagenet:
+        raise InputError("--ids is for sets of ImageNet: of CIFAR all images are taken.", "leave --ids out.")
+    chosen = None if ids is None else robustbench.read_ids(ids)
+    records = on_published_set(checked, folder, names, EVERY, ids=chosen, progress=progress)
+    n_images = len(next(iter(records.values())).correct)
+    accuracy = {cell: record.accuracy for cell, record in records.items()}
+    return records, robustbench.scores(accuracy, n_images, is_imagenet=is_imagenet)
 
 
 def save(records: dict[Cell, Record], folder: Path, name: str, inputs: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from regrow import files
 from regrow.corruptions import registry
-from regrow.corruptions.official import PUBLISHED, PUBLISHED_IMAGES, official_md5, recognise, was_published
+from regrow.corruptions.official import ARCHIVES, PUBLISHED, PUBLISHED_IMAGES, official_md5, recognise, was_published
 from regrow.corruptions.registry import N_SEVERITIES
 from regrow.corruptions.writer.manifest import MANIFEST, Manifest, Row
 from regrow.errors import InputError
@@ -21,7 +21,8 @@ def verify(folder: Path, source: str | None = None) -> list[Row]:
     """Compare the files of a folder with their manifest and with the published md5s.
 
     Args:
-        folder: a folder written by regrow, or an unpacked published archive of ``.npy`` files.
+        folder: a folder written by regrow, an unpacked published archive of ``.npy`` files, or one with published
+            archives (of trees these alone have checksums).
         source: ``"cifar10"`` or ``"cifar100"``; by default what the manifest or the labels say.
 
     Returns:
@@ -40,7 +41,7 @@ def verify(folder: Path, source: str | None = None) -> list[Row]:
         return verify_folders(manifest)
     found = {path.stem: path for path in sorted(folder.glob("*.npy"))}
     if not found and manifest is None:
-        raise InputError(f"no .npy file in {folder}.", "make a set: regrow corrupt cifar10 --out DIR.")
+        return _verify_archives(folder)
     sums = {name: files.file_digest(path, "md5") for name, path in found.items()}
     if manifest is not None:
         made_from, wanted, entries = manifest.made_from, manifest.wanted, manifest.entries
@@ -59,6 +60,19 @@ def verify(folder: Path, source: str | None = None) -> list[Row]:
             row = row._replace(status="altered")
         rows.append(row)
     return rows
+
+
+def _verify_archives(folder: Path) -> list[Row]:
+    """Compare the archives of a published tree, in its folder or beside it, with their md5s."""
+    places = [folder, folder.resolve().parent]
+    archives = {path.name: path for place in reversed(places) for path in place.glob("*.tar") if path.name in ARCHIVES}
+    if not archives:
+        raise InputError(
+            f"no .npy file and no published archive in {folder} or beside it.",
+            "of trees the archives have checksums, e.g. noise.tar; or make a set: regrow corrupt cifar10 --out DIR.",
+        )
+    sums = {name: files.file_digest(path, "md5") for name, path in sorted(archives.items())}
+    return [Row(n, md5, ARCHIVES[n], "official" if md5 == ARCHIVES[n] else "differs") for n, md5 in sums.items()]
 
 
 def row_of(name: str, md5: str, made_from: Mapping[str, Any]) -> Row:
