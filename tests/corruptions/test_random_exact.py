@@ -13,6 +13,7 @@ import pytest
 from scipy import ndimage
 
 from regrow.corruptions import corrupt, elastic, get, kernel
+from regrow.corruptions import motion as line
 from regrow.corruptions.draws import CounterStream
 from regrow.corruptions.fog import clouds, map_side
 from regrow.corruptions.gaussian import gaussian, gaussian_weights
@@ -305,3 +306,21 @@ def test_flakes_fall_in_the_published_directions():
     assert -46 < angles.max() < -45
     assert field.shape == (400, 8, 8)
     assert abs(field.mean() - params.mean) < 5 * params.std / field.size**0.5
+
+
+@pytest.mark.parametrize("angle", [-45.0, -7.0, 0.0, 20.0, 44.9])
+def test_sums_near_a_change_of_byte_are_taken_again_to_the_same_bytes(monkeypatch, angle):
+    images = np.random.RandomState(3).randint(0, 256, (1, 40, 40, 3)).astype(np.uint8)
+    weights = line.motion_weights(6, 2)
+    steps = line.motion_steps(np.array([angle]), len(weights))[0]
+    slow = np.empty_like(images)
+    for row, column, channel in np.ndindex(40, 40, 3):
+        total = 0.0
+        for weight, (down, right) in zip(weights.tolist(), steps.tolist(), strict=True):
+            at = min(max(row + down, 0), 39), min(max(column + right, 0), 39)
+            total += weight * (257.0 * images[0, *at, channel])
+        slow[0, row, column, channel] = int(total + 0.5) // 257
+    with kernel.disabled():
+        np.testing.assert_array_equal(motion(images, 6, 2, np.array([angle])), slow)
+        monkeypatch.setattr(line, "_FUSED_ERROR", 300.0)  # every sum counts as near
+        np.testing.assert_array_equal(motion(images, 6, 2, np.array([angle])), slow)
