@@ -176,8 +176,7 @@ def test_real_clips_are_changed_as_they_should_be(data_root: Path) -> None:
     check_changes(ucf101(data_root).root / "UCF-101/BabyCrawling/v_BabyCrawling_g04_c01.avi", (1, 5))
 
 
-@pytest.mark.data
-@pytest.mark.slow
+@pytest.mark.slow  # and not of the data tests, which run before every change lands
 def test_all_real_clips_are_changed_as_they_should_be(data_root: Path) -> None:
     found = [file for folder in ("ucf101/UCF-101", "video", "clips") for file in (data_root / folder).rglob("*.*")]
     if not found:

@@ -30,6 +30,7 @@ def doctor(
         ["precision", facts["precision"]],
         ["compiled corruptions", facts["kernel"]],
         ["frost photographs", facts["frost"]],
+        ["video files", facts["video"]],
         ["memory", f"{environment['memory_gib']} GiB"],
         ["disk", f"{facts['disk_free_gib']} GiB free in {facts['disk_folder']}"],
     ]
@@ -66,17 +67,32 @@ def diagnose(data_root: Path | None) -> dict[str, Any]:
     photographs = find_textures()
     if photographs.note:
         missing.append("frost photographs: frost is made of a substitute. Next: regrow data get frost.")
+    video = _video()
+    if video.startswith("no"):
+        missing.append("corruptions of video files. Next: in a clone, pip install -e '.[video]' -c constraints.txt.")
     bf16 = "bf16 in hardware" if environment["bf16_hardware"] else "no bf16 in hardware"
     return {
         "environment": environment,
         "precision": f"{bf16}; every study times fp32 and bf16 when it is planned and takes the faster from 1.15 x on",
         "kernel": ("yes: " if kernel_status.active else "no: ") + kernel_status.detail,
         "frost": "not here: a substitute is used" if photographs.note else "published ones",
+        "video": video,
         "disk_free_gib": round(shutil.disk_usage(folder).free / 2**30, 1),
         "disk_folder": str(folder),
         "data": sets,
         "missing": missing,
     }
+
+
+def _video() -> str:
+    from regrow import clips
+    from regrow.errors import InputError
+
+    try:
+        versions, encoders = clips.versions(), clips.encoders()
+    except InputError:
+        return "no: PyAV is not installed"
+    return f"PyAV {versions['av']}, FFmpeg {versions['ffmpeg']}, encoders {', '.join(encoders) or 'none'}"
 
 
 def _import_problem(module: str) -> str:

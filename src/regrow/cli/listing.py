@@ -43,6 +43,21 @@ def _corruptions() -> Rows:
     ]
 
 
+def _clip_corruptions() -> Rows:
+    from regrow.corruptions import video
+
+    found: dict[str, dict[str, Any]] = {}
+    for column in video.COLUMNS:
+        for name in video.names(column):
+            record = video.get(name, column)
+            row = {"name": name, "family": record.family, "works on": record.level, "settings of": column}
+            if name in found and all(found[name][key] == row[key] for key in ("family", "works on")):
+                found[name]["settings of"] += f" {column}"
+            else:
+                found.setdefault(name if name not in found else f"{name} of {column}", row)
+    return [found[name] for name in sorted(found)]
+
+
 def _set_of(record: Corruption) -> str:
     """Where a corruption counts: ``common`` and ``extra`` are the fifteen and the four of ImageNet-C."""
     if record.benchmark == "c":
@@ -75,6 +90,7 @@ def _recipes() -> Rows:
 KINDS: dict[str, Callable[[], Rows]] = {
     "methods": _methods,
     "corruptions": _corruptions,
+    "clip-corruptions": _clip_corruptions,
     "data": _data,
     "models": _models,
     "recipes": _recipes,
@@ -83,11 +99,11 @@ KINDS: dict[str, Callable[[], Rows]] = {
 
 def list_names(
     kind: Annotated[
-        str | None, typer.Argument(help="methods, corruptions, data, models or recipes; default: all.")
+        str | None, typer.Argument(help="methods, corruptions, clip-corruptions, data, models or recipes.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """List what there is: methods, corruptions, data sets, models, recipes."""
+    """List what there is: methods, corruptions of images and clips, data sets, models, recipes; by default all."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("list", kind, KINDS, f"`regrow list {next(iter(KINDS))}`, or `regrow list` for all.")
     tables = {name: make() for name, make in KINDS.items() if kind in (None, name)}

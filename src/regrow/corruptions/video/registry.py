@@ -105,6 +105,6 @@ def get(name: str, column: str = "kinetics") -> ClipCorruption:
     known = names(column)
     if name not in known:
         others = [of for of, other in _records() if other == name]
-        hint = f"it is in the column {' and '.join(others)}." if others else f"these are those of {column}."
-        raise UnknownNameError("clip corruption", str(name), known, hint)
+        hint = f"it is in the column {' and '.join(others)};" if others else f"these are those of {column};"
+        raise UnknownNameError("clip corruption", str(name), known, f"{hint} `regrow list clip-corruptions`.")
     return _records()[column, name]
