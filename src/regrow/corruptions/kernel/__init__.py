@@ -181,7 +181,8 @@ class Library:
         n, side = images.shape[:2]
         first, second = (np.array([zoom[k] for zoom in zooms], np.int32) for k in (0, 1))
         share = np.array([zoom[2] for zoom in zooms])
-        out, work, total = np.empty_like(images), np.empty(6 * side), np.empty(3 * side * side, np.float32)
+        out, work = np.empty_like(images), np.empty(4 * side * (side + 2))
+        total = np.empty(4 * side * side, np.float32)
         self._call("zoom_blur", images, out, n, side, first, second, share, len(zooms), UNIT32, work, total)
         return out
 

@@ -6,6 +6,9 @@
 #include <string.h>
 
 #define CHANNELS 3
+#define QUAD 4
+typedef double quad __attribute__((vector_size(QUAD * sizeof(double))));
+typedef float quad32 __attribute__((vector_size(QUAD * sizeof(float))));
 
 static uint8_t to_byte(double v) {
     v = v > 0.0 ? v : 0.0;
@@ -148,37 +151,51 @@ void shuffle(uint8_t *restrict images, long n, long h, long w, const int8_t *res
                 }
 }
 
-/* Mean of an image and its zooms. first, second, share: (layers, side). work: side * c * 2 doubles. */
+/* Mean of an image and its zooms. first, second, share: (layers, side). Pixels have four channels here, the last unused,
+ * so that one is one vector. work: side * (side + 2) * 4 doubles; sum: side * side * 4 floats. */
 void zoom_blur(const uint8_t *restrict in, uint8_t *restrict out, long n, long side, const int32_t *restrict first,
                const int32_t *restrict second, const double *restrict share, long layers, const float *restrict unit,
                double *restrict work, float *restrict sum) {
-    const long line = side * CHANNELS, image = side * line;
-    double *above = work, *below = work + line;
-    for (long k = 0; k < n; k++, in += image, out += image) {
-        memset(sum, 0, image * sizeof(float));
+    const long line = side * QUAD, size = side * side;
+    double *restrict above = work, *restrict below = work + line, *restrict level = work + 2 * line;
+    for (long k = 0; k < n; k++, in += size * CHANNELS, out += size * CHANNELS) {
+        memset(sum, 0, size * QUAD * sizeof(float));
+        for (long i = 0; i < size; i++) {
+            for (int j = 0; j < CHANNELS; j++)
+                level[i * QUAD + j] = unit[in[i * CHANNELS + j]];
+            level[i * QUAD + CHANNELS] = 0.0;
+        }
         for (long l = 0; l < layers; l++) {
             const int32_t *f = first + l * side, *s = second + l * side;
             const double *u = share + l * side;
             const long left = f[0], right = s[side - 1] + 1;
             for (long y = 0; y < side; y++) {
-                const uint8_t *top = in + f[y] * line, *bottom = in + s[y] * line;
+                const double *top = level + f[y] * line, *bottom = level + s[y] * line;
                 const double wy1 = u[y], wy0 = 1.0 - wy1;
-                for (long i = left * CHANNELS; i < right * CHANNELS; i++) {
-                    above[i] = unit[top[i]] * wy0;
-                    below[i] = unit[bottom[i]] * wy1;
+                for (long i = left * QUAD; i < right * QUAD; i++) {
+                    above[i] = top[i] * wy0;
+                    below[i] = bottom[i] * wy1;
                 }
-                float *to = sum + y * line;
-                for (long x = 0; x < side; x++) {
+                float *restrict to = sum + y * line;
+                for (long x = 0; x < side; x++, to += QUAD) {
                     const double wx1 = u[x], wx0 = 1.0 - wx1;
-                    const double *a = above + f[x] * CHANNELS, *b = above + s[x] * CHANNELS;
-                    const double *c = below + f[x] * CHANNELS, *d = below + s[x] * CHANNELS;
-                    for (int j = 0; j < CHANNELS; j++)
-                        to[x * CHANNELS + j] += (float)(((a[j] * wx0 + b[j] * wx1) + c[j] * wx0) + d[j] * wx1);
+                    const double *a = above + f[x] * QUAD, *b = above + s[x] * QUAD;
+                    const double *c = below + f[x] * QUAD, *d = below + s[x] * QUAD;
+                    quad p, q, r, t;
+                    memcpy(&p, a, sizeof p), memcpy(&q, b, sizeof q), memcpy(&r, c, sizeof r), memcpy(&t, d, sizeof t);
+                    const quad value = ((p * wx0 + q * wx1) + r * wx0) + t * wx1;
+                    quad32 total;
+                    memcpy(&total, to, sizeof total);
+                    total += __builtin_convertvector(value, quad32);
+                    memcpy(to, &total, sizeof total);
                 }
             }
         }
-        for (long i = 0; i < image; i++)
-            out[i] = to_byte32((sum[i] + unit[in[i]]) / (float)(layers + 1));
+        for (long i = 0; i < size; i++)
+            for (int j = 0; j < CHANNELS; j++) {
+                const float here = unit[in[i * CHANNELS + j]];
+                out[i * CHANNELS + j] = to_byte32((sum[i * QUAD + j] + here) / (float)(layers + 1));
+            }
     }
 }
 
