@@ -13,7 +13,7 @@ import contextlib
 import io
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -105,30 +105,70 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "") -> C
     with opened(content, name) as container:
         stream = container.streams.video[0]
         rate = rate_of(stream)
-        if stream.codec_context.name == "mjpeg":
-            found = [(packet.pts, _jpeg(bytes(packet))) for packet in container.demux(stream) if packet.size]
-        else:
-            found = [(frame.pts, frame.to_ndarray(format="rgb24")) for frame in decoded(container)]
+        times: list[int | None] = []
+        found = list(_pictures(container, times))
         base = stream.time_base
-    if not found:
+    if not found or n_frames == 0:
         raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
-    frames = [frame for _, frame in found]
-    if any(frame.shape != frames[0].shape for frame in frames):
+    if any(frame.shape != found[0][1].shape for _, frame in found):
         raise DataError(f"the frames of {name} change their size.", "remove or replace it, or code it anew.")
-    if n_frames is not None and len(frames) < n_frames and base is not None:
-        frames = _held(found, n_frames, base * rate)
-    return Clip(np.stack(frames[:n_frames]), rate, content, suffix)
+    if n_frames is not None and len(found) < n_frames:
+        return Clip(_held(found, n_frames, _places(times, n_frames, base, rate)), rate, content, suffix)
+    frames = np.empty((len(found) if n_frames is None else n_frames, *found[0][1].shape), np.uint8)
+    for target in frames:
+        target[...] = found.pop(0)[1]  # given back one by one: a clip is not held twice
+    return Clip(frames, rate, content, suffix)
 
 
-def _held(found: Sequence[tuple[int | None, Frames]], n_frames: int, per_tick: Fraction) -> list[Frames]:
-    first = next((pts for pts, _ in found if pts is not None), 0)
+def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tuple[int | None, Frames]]:
+    """Time and pixels of the frames that can be decoded; ``times`` gets those of all packets."""
+    av = library()
+    if container.streams.video[0].codec_context.name != "mjpeg":
+        for frame in decoded(container, times):
+            yield frame.pts, upright(frame)
+        return
+    for packet in _packets(container):
+        times.append(packet.pts)
+        with contextlib.suppress(OSError, SyntaxError, av.error.FFmpegError):  # a damaged picture
+            yield packet.pts, _jpeg(bytes(packet))
+
+
+def upright(frame: Any) -> Frames:
+    """Pixels of a frame, turned as its display matrix says, as players do."""
+    pixels: Frames = frame.to_ndarray(format="rgb24")
+    quarter, rest = divmod(round(frame.rotation), 90)
+    return np.ascontiguousarray(np.rot90(pixels, quarter)) if quarter % 4 and not rest else pixels
+
+
+def _places(
+    times: Sequence[int | None], n_frames: int, base: Fraction | None, rate: Fraction
+) -> Callable[[int | None, int, int], int]:
+    """Where a frame of a time belongs, given (time, first time found, its number among those found).
+
+    Its place among the times of all packets, where these are all there; else by the frame rate.
+    """
+    slots = sorted({time for time in times if time is not None})
+    if len(slots) == len(times) == n_frames:
+        place = {time: i for i, time in enumerate(slots)}
+        return lambda time, _first, number: place.get(time, number) if time is not None else number
+
+    def by_rate(time: int | None, first: int, number: int) -> int:
+        return number if time is None or base is None else round((time - first) * base * rate)
+
+    return by_rate
+
+
+def _held(
+    found: Sequence[tuple[int | None, Frames]], n_frames: int, place: Callable[[int | None, int, int], int]
+) -> Frames:
+    first = next((time for time, _ in found if time is not None), 0)
     held: list[Frames | None] = [None] * n_frames
-    for place, (pts, frame) in enumerate(found):
-        at = place if pts is None else round((pts - first) * per_tick)
+    for number, (time, frame) in enumerate(found):
+        at = place(time, first, number)
         if 0 <= at < n_frames:
             held[at] = frame
     last = found[0][1]
-    return [last := frame if frame is not None else last for frame in held]
+    return np.stack([last := frame if frame is not None else last for frame in held])
 
 
 def _content(source: Path | bytes) -> bytes:
@@ -173,19 +213,37 @@ def rate_of(stream: Any) -> Fraction:
     return Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
 
 
-def decoded(container: InputContainer) -> Iterator[Any]:
-    """Frames of a video, in the order of showing; packets that cannot be decoded are left out."""
+def _packets(container: InputContainer) -> Iterator[Any]:
+    """Packets of the video, without the empty one at the end; a file that breaks off ends here."""
     av = library()
-    stream = container.streams.video[0]
-    packets = container.demux(stream)
+    packets = container.demux(container.streams.video[0])
     while True:
         try:
             packet = next(packets, None)
-            if packet is None:
-                return
-            yield from stream.codec_context.decode(packet if packet.size else None)
-        except av.error.FFmpegError:  # of many kinds, where a stream is damaged
+        except av.error.FFmpegError:
             continue
+        if packet is None:
+            return
+        if packet.size:
+            yield packet
+
+
+def decoded(container: InputContainer, times: list[int | None] | None = None) -> Iterator[Any]:
+    """Frames of a video, in the order of showing; packets that cannot be decoded are left out.
+
+    Args:
+        container: what to read.
+        times: gets the time of each packet.
+    """
+    av = library()
+    context = container.streams.video[0].codec_context
+    for packet in _packets(container):
+        if times is not None:
+            times.append(packet.pts)
+        with contextlib.suppress(av.error.FFmpegError):  # of many kinds, where a stream is damaged
+            yield from context.decode(packet)
+    with contextlib.suppress(av.error.FFmpegError):
+        yield from context.decode(None)
 
 
 def frames_of(frames: Frames) -> Iterator[Any]:
@@ -235,16 +293,20 @@ def encode(
             f"PyAV {library().__version__} has no encoder {encoder}.", "pip install 'av>=18.1,<19' from a wheel."
         )
     limits = {"maxrate": str(bit_rate), "bufsize": str(bit_rate)} if bit_rate is not None else {}
+    av = library()
     buffer = io.BytesIO()
-    with writing(buffer, container) as out:
+    with _told(av, encoder), writing(buffer, container) as out:
         stream: Any = None
         packets: list[Any] = []
         for number, frame in enumerate(frames):
             picture = _even(frame)
             if stream is None:
                 stream = out.add_stream(encoder, rate=rate, options={**options, **limits, **_steady(encoder)})
-                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
-                stream.codec_context.thread_count = 1
+                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, picture.format.name
+                context = stream.codec_context
+                context.thread_count = 1
+                for tag in ("colorspace", "color_range", "color_primaries", "color_trc"):
+                    setattr(context, tag, getattr(picture, tag))
                 if bit_rate is not None:
                     stream.bit_rate = bit_rate
             picture.pts, picture.time_base = number, 1 / rate
@@ -259,6 +321,17 @@ def encode(
     return buffer.getvalue()
 
 
+@contextlib.contextmanager
+def _told(av: Any, encoder: str) -> Iterator[None]:
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(
+            f"{encoder} cannot code the clip ({reason}).", "leave it out, or bring it to 64 px or more."
+        ) from None
+
+
 def _steady(encoder: str) -> dict[str, str]:
     """Options that make an encoder's bytes the same each time and on each processor."""
     if encoder == "libx265":
@@ -270,14 +343,21 @@ def _steady(encoder: str) -> dict[str, str]:
     return {}
 
 
+#: Pixel formats that are coded as they are: 4:2:0 of 8 bits, in either range.
+_AS_IS = ("yuv420p", "yuvj420p")
+
+
 def _even(frame: Any) -> Any:
-    """The frame as 4:2:0, its middle cut to even sides where they are odd."""
-    picture = frame.reformat(format="yuv420p") if frame.format.name != "yuv420p" else frame
+    """The frame upright, as 4:2:0, its middle cut to even sides where they are odd; its colours stay tagged."""
+    av = library()
+    if round(frame.rotation) % 360:
+        frame = av.VideoFrame.from_ndarray(upright(frame), format="rgb24")
+    picture = frame if frame.format.name in _AS_IS else frame.reformat(format="yuv420p")
     if picture.width % 2 == 0 and picture.height % 2 == 0:
         return picture
-    av = library()
-    width, height = picture.width // 2 * 2, picture.height // 2 * 2
-    even = av.VideoFrame(width, height, "yuv420p")
+    even = av.VideoFrame(picture.width // 2 * 2, picture.height // 2 * 2, picture.format.name)
+    for tag in ("colorspace", "color_range", "color_primaries", "color_trc"):
+        setattr(even, tag, getattr(picture, tag))
     for number, plane in enumerate(even.planes):
         source = picture.planes[number]
         rows = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
@@ -306,32 +386,54 @@ def transcode(
         bit_rate: average and limit.
     """
     with opened(content) as source:
-        old = rate_of(source.streams.video[0])
-        new = old if rate is None else Fraction(rate)
-        frames = resampled(decoded(source), old, new)
-        return encode(frames, new, encoder, options, container=container, bit_rate=bit_rate)
+        stream = source.streams.video[0]
+        old, base = rate_of(stream), stream.time_base
+        frames = decoded(source)
+        if rate is None:
+            return encode(frames, old, encoder, options, container=container, bit_rate=bit_rate)
+
+        def time_of(frame: Any) -> Fraction | None:
+            return None if frame.pts is None or base is None else frame.pts * base
+
+        shown = resampled(frames, old, Fraction(rate), time_of)
+        return encode(shown, Fraction(rate), encoder, options, container=container, bit_rate=bit_rate)
 
 
-def resampled(frames: Iterator[Item], old: Fraction, new: Fraction) -> Iterator[Item]:
+def resampled(
+    frames: Iterator[Item],
+    old: Fraction,
+    new: Fraction,
+    time_of: Callable[[Item], Fraction | None] = lambda _: None,
+) -> Iterator[Item]:
     """Frames at another rate: each is shown at the nearest new time, as FFmpeg's filter ``fps`` does.
 
     Of a clip so short that no frame would be left, the last one is.
 
+    Args:
+        frames: in the order of showing.
+        old: their rate.
+        new: the rate that is wanted.
+        time_of: time of a frame in seconds, for clips whose rate varies; by default by number.
+
     Example:
         >>> list(resampled(iter(range(10)), Fraction(25), Fraction(10)))
-        [0, 3, 5, 8]
+        [1, 3, 6, 8]
     """
-
-    def place(i: int) -> int:
-        return math.floor(i * new / old + Fraction(1, 2))
-
-    n_shown, last = 0, []
-    for i, frame in enumerate(frames):
-        last = [frame]
-        for _ in range(place(i), place(i + 1)):
-            n_shown += 1
-            yield frame
-    yield from () if n_shown else last
+    start: Fraction | None = None
+    shown: list[Item] = []
+    last: list[Item] = []
+    at, time = 0, Fraction(0)
+    for number, frame in enumerate(frames):
+        given = time_of(frame)
+        time = number / old if given is None else given
+        start = time if start is None else start
+        place = math.floor((time - start) * new + Fraction(1, 2))
+        if last and place > at:
+            yield from last * (place - at)
+            shown = last
+        at, last = max(at, place) if number else place, [frame]
+    end = math.floor((time + 1 / old - (start or 0)) * new + Fraction(1, 2))
+    yield from last * max(end - at, 0 if shown else 1)
 
 
 def as_jpegs(frames: Frames, quality: int = JPEG_QUALITY) -> list[bytes]:

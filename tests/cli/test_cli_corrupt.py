@@ -44,7 +44,7 @@ def statuses(text: str) -> dict[str, str]:
         (["cues", "--out", "x", "--split", "tset"], ["'test'"]),
         (["cues", "--out", "x", "--jobs", "0"], ["--jobs"]),
         (["cues", "--out", "x", "--clean"], ["--clean is for trees"]),
-        (["cues", "--out", "x", "--verify"], ["no .npy file in x"]),
+        (["cues", "--out", "x", "--verify"], ["x is no folder"]),
     ],
 )
 def test_wrong_input_is_one_line_with_the_next_step(

@@ -74,6 +74,36 @@ def test_wrong_input_is_one_line(
     assert all(word in err for word in words), err
 
 
+def test_folders_of_both_kinds_and_an_out_in_the_source_are_refused(
+    capsys: pytest.CaptureFixture[str], source: Path
+) -> None:
+    code, _, err = call(capsys, source, "--out", source / "corrupted")
+    assert code == 2
+    assert "lies in the source" in err
+    (source / "class/thumb.jpg").write_bytes(b"x")
+    code, _, err = call(capsys, source, "--out", source.parent / "set")
+    assert code == 2
+    assert "thumb.jpg" in err
+    assert "a.mp4" in err
+
+
+def test_a_clip_too_short_for_a_type_can_be_skipped_for_it(
+    capsys: pytest.CaptureFixture[str], source: Path, tmp_path: Path
+) -> None:
+    frames = np.random.RandomState(1).randint(0, 256, (30, 8, 8, 3)).astype(np.uint8).repeat(6, 1).repeat(8, 2)
+    (source / "class/long.mp4").write_bytes(clips.encode(clips.frames_of(frames), Fraction(25), "libx264", {}))
+    arguments = (source, "--corruptions", "motion_blur,brightness", "--severities", "5", "--side", 32)
+    code, _, err = call(capsys, *arguments, "--out", tmp_path / "stop")
+    assert code == 2
+    assert "class/a.mp4, motion_blur: a clip of 8 frames" in err
+    for _ in range(2):  # and the same call again finds it whole
+        code, printed, _ = call(capsys, *arguments, "--out", tmp_path / "skip", "--on-bad", "skip")
+        assert code == 0
+        assert "1 clips were skipped, the first: motion_blur: class/a.mp4" in printed
+    assert (tmp_path / "skip/motion_blur/5/clips.txt").read_text() == "class/long.avi 8 0\n"
+    assert len((tmp_path / "skip/brightness/5/clips.txt").read_text().splitlines()) == 2
+
+
 def test_vitta_has_its_own_severity(capsys: pytest.CaptureFixture[str], source: Path, tmp_path: Path) -> None:
     arguments = (source, "--out", tmp_path / "set", "--scale", "vitta", "--corruptions", "salt", "--side", 32)
     code, printed, _ = call(capsys, *arguments)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from regrow import data
 from regrow.cli import run
@@ -180,8 +182,12 @@ def test_checksums_are_compared_first_on_request(
     code, _, err = call(capsys, folder, "--model", network, "--verify")
     assert code == 2
     assert "contrast" in err
-    (tmp_path / "noise.tar").write_bytes(b"cut short")
     (tmp_path / "tree").mkdir()
+    (tmp_path / "noise.tar").write_bytes(b"beside it: of another set, perhaps")
+    code, _, err = call(capsys, tmp_path / "tree", "--model", network, "--verify")
+    assert code == 2
+    assert "no published archive" in err
+    (tmp_path / "tree/noise.tar").write_bytes(b"cut short")
     code, _, err = call(capsys, tmp_path / "tree", "--model", network, "--verify")
     assert code == 2
     assert "noise.tar" in err
@@ -189,7 +195,24 @@ def test_checksums_are_compared_first_on_request(
 
 def test_two_networks_are_compared_image_by_image(capsys: pytest.CaptureFixture[str], trained: Path) -> None:
     network = next((trained / "runs").iterdir())
-    code, out, _ = call(capsys, "cues", "--model", network, "--against", network, "--corruptions", "fog", "--limit", 20)
-    assert code == 0
-    assert "clean difference" in out
-    assert "mean1 difference" in out
+    other = trained / "other.safetensors"
+    tensors = load_file(network / "model.safetensors")
+    with safe_open(network / "model.safetensors", "pt") as opened:
+        about = opened.metadata()
+    save_file(
+        {key: value.flip(0).contiguous() if "fc" in key else value for key, value in tensors.items()}, other, about
+    )
+
+    def answer(*arguments: object) -> dict:
+        code, out, err = call(capsys, "cues", "--corruptions", "fog", "--limit", 20, "--json", *arguments)
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    alone = {name: answer("--model", path)["accuracy"] for name, path in (("one", network), ("other", other))}
+    found = {score["name"]: score for score in answer("--model", network, "--against", other)["scores"]}
+    assert alone["one"] != alone["other"]
+    clean = 100 * (alone["one"]["clean.0"] - alone["other"]["clean.0"])
+    assert found["clean difference"]["value"] == pytest.approx(clean)
+    fog = [100 * (alone["one"][f"fog.{s}"] - alone["other"][f"fog.{s}"]) for s in range(1, 6)]
+    assert found["mean1 difference"]["value"] == pytest.approx(sum(fog) / 5)
+    assert "20 images" in found["mean1 difference"]["over"]

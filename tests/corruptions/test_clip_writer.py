@@ -160,6 +160,48 @@ def test_the_layout_of_vitta_is_read_with_its_lists(written: Path, tmp_path: Pat
         opened.cell("gaus", 5)
 
 
+@pytest.mark.parametrize("names", [["x.mp4", "y.mp4"], ["a/b/x.mp4", "c/y.mp4"]])
+def test_flat_and_deep_folders_are_read_back(source: Path, tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / "walk/c.mp4", tmp_path / "in" / name)
+    writer.write_clips(folders.folder(tmp_path / "in", SIDE), tmp_path / "out", ["brightness"], (2,))
+    cell = ClipSet(tmp_path / "out").cell("brightness", 2)
+    assert [len(cell.read(i)) for i in range(2)] == [24, 24]
+    assert cell.labels.tolist() == ([0, 1] if "/" in names[0] else [0, 0])
+    (tmp_path / "out/brightness/2/clips.txt").unlink()
+    assert ClipSet(tmp_path / "out").cell("brightness", 2).labels.tolist() == cell.labels.tolist()
+    shutil.copy(source / "walk/c.mp4", tmp_path / "in/loose.mp4")
+    (tmp_path / "in/z").mkdir()
+    shutil.copy(source / "walk/c.mp4", tmp_path / "in/z/w.mp4")
+    with pytest.raises(DataError, match="lies beside folders"):
+        folders.folder(tmp_path / "in")
+
+
+def test_lists_beside_the_types_tell_classes_apart(source: Path, tmp_path: Path) -> None:
+    root = tmp_path / "level_5_x"
+    for group in ("A", "B"):
+        (root / "fog" / group).mkdir(parents=True)
+        shutil.copy(source / "walk/c.mp4", root / "fog" / group / "001.mp4")
+    (root / "list.txt").write_text("A/001.mp4 24 7\nB/001.mp4 24 3\n")
+    assert ClipSet(root).cell("fog", 5).labels.tolist() == [7, 3]
+    (root / "list.txt").write_text("001.mp4 24 7\n001.mp4 24 3\n")
+    with pytest.raises(DataError, match="twice"):
+        ClipSet(root).cell("fog", 5)
+
+
+def test_the_encoder_of_the_jpeg_type_is_told(source: Path, tmp_path: Path) -> None:
+    found = folders.folder(source, SIDE)
+    writer.write_clips(found, tmp_path / "out", ["jpeg_compression"], (1,), column="imagenet")
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["files"]["jpeg_compression/1"]["notes"]["codec"] == "libjpeg9"
+    writer.write_clips(found, tmp_path / "out", ["jpeg_compression"], (1,), column="imagenet", codec="libjpeg9")
+    with pytest.raises(InputError, match="its codec is 'libjpeg9', asked for is 'pillow'"):
+        writer.write_clips(found, tmp_path / "out", ["jpeg_compression"], (1,), column="imagenet", codec="pillow")
+    with pytest.raises(UnknownNameError, match="'webp'"):
+        writer.write_clips(found, tmp_path / "out", ["fog"], (1,), codec="webp")
+
+
 def test_preview_shows_a_row_for_each_corruption(source: Path) -> None:
     sheet = writer.preview_clip(folders.folder(source, 96), ["fog", "h264_crf"], (1, 5))
     again = writer.preview_clip(folders.folder(source, 96), ["fog", "h264_crf"], (1, 5))

@@ -12,7 +12,7 @@ import pytest
 
 from regrow import clips
 from regrow.clips import Clip
-from regrow.corruptions import corrupt, get, video
+from regrow.corruptions import corrupt, video
 from regrow.corruptions.draws import CounterStream
 from regrow.corruptions.video.transmission import DATAGRAM, lose
 from regrow.errors import InputError, UnknownNameError
@@ -398,5 +398,99 @@ def test_what_cannot_be_done_is_said(moving: Moving, monkeypatch: pytest.MonkeyP
     assert len(video.corrupt_clip(clip, "fog", 1)) == 4  # frames need no PyAV
 
 
-def test_families_are_named() -> None:
-    assert {get(name).family for name in ("fog", "contrast")} <= {video.get(n).family for n in video.names()}
+def tagged(frames: np.ndarray, colorspace: str, full: bool = False) -> bytes:
+    """A clip of another colour matrix and range, losslessly coded and tagged, as cameras write them."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "4"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.colorspace = av.video.reformatter.Colorspace[colorspace]
+        stream.codec_context.color_range = av.video.reformatter.ColorRange["JPEG" if full else "MPEG"]
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace=colorspace, dst_color_range="JPEG" if full else "MPEG"
+            )
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("colorspace", "full"), [("ITU709", False), ("ITU601", False), ("ITU709", True)])
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+def test_coding_keeps_colours_of_any_tagged_source(colorspace: str, full: bool, encoder: str) -> None:
+    frames = np.empty((3, 64, 64, 3), np.uint8)
+    frames[:, :, :32], frames[:, :, 32:] = (212, 54, 36), (17, 157, 55)
+    clean = clips.read(tagged(frames, colorspace, full))
+    assert np.abs(clean.frames.astype(int) - frames).mean() < 3
+    done = clips.read(clips.transcode(clean.content or b"", encoder, {"crf": "4"}))
+    assert np.abs(done.frames.astype(int) - clean.frames).mean() < 2
+
+
+def mjpeg(moving: Moving) -> Clip:
+    content = clips.as_mjpeg(moving(12, 64, 64), RATE)
+    return Clip(clips.read(content).frames, RATE, content, ".avi")
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_damaged_motion_jpeg_is_read_without_the_pictures_that_are_lost(moving: Moving, severity: int) -> None:
+    clean = mjpeg(moving)
+    damaged = video.corrupt_clip(clean, "bit_error", severity)
+    assert damaged.frames.shape == clean.frames.shape
+    assert not np.array_equal(damaged.frames, clean.frames)
+    content = clean.content or b""
+    packets = packets_of(content)
+    broken = content.replace(packets[5], packets[5][:4] + bytes(len(packets[5]) - 4))
+    held = clips.read(broken, n_frames=12).frames
+    np.testing.assert_array_equal(held, clean.frames[[0, 1, 2, 3, 4, 4, 6, 7, 8, 9, 10, 11]])
+    assert len(clips.read(content[: len(content) // 2])) < 12
+
+
+def test_a_gap_in_a_clip_of_varying_rate_is_filled_where_it_is(moving: Moving) -> None:
+    content = clips.encode(clips.frames_of(moving(12)), RATE, "libx264", {"g": "1", "bf": "0"})
+    whole, varying = clips.read(content).frames, io.BytesIO()
+    with av.open(io.BytesIO(content)) as source, av.open(varying, "w", format="mp4") as out:
+        target = out.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            tick = packet.duration or 1
+            packet.pts = packet.dts = tick * (number if number < 6 else 6 + 5 * (number - 6))
+            packet.stream = target
+            if number == 4:
+                packet.update(packet_without_picture(bytes(packet)))
+            out.mux(packet)
+    with clips.opened(varying.getvalue()) as container:
+        assert sum(1 for _ in clips.decoded(container)) == 11
+    held = clips.read(varying.getvalue(), n_frames=12).frames
+    np.testing.assert_array_equal(held, whole[[0, 1, 2, 3, 3, 5, 6, 7, 8, 9, 10, 11]])
+
+
+def packet_without_picture(content: bytes) -> bytes:
+    """The same length, but one unit of a type that decoders pass over (filler data)."""
+    return (len(content) - 4).to_bytes(4, "big") + bytes([12]) + b"\xff" * (len(content) - 5)
+
+
+def test_frames_of_varying_rate_are_dropped_by_their_times() -> None:
+    times = [Fraction(n, 25) if n < 20 else Fraction(20 + 5 * (n - 20), 25) for n in range(40)]
+    shown = list(clips.resampled(iter(range(40)), Fraction(25), Fraction(10), lambda n: times[n]))
+    # at each tick of the new clock, the last frame whose time is nearest to this tick or an earlier one
+    ticks = [int(np.floor(float(t) * 10 + 0.5)) for t in times]
+    end = int(np.floor(float(times[-1] + Fraction(1, 25)) * 10 + 0.5))
+    assert shown == [max(n for n in range(40) if ticks[n] <= k) for k in range(end)]
+
+
+def test_turned_video_is_shown_upright() -> None:
+    class Turned:
+        rotation = -90
+
+        @staticmethod
+        def to_ndarray(format: str) -> np.ndarray:
+            return np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+
+    # -90: a quarter clockwise, as FFmpeg turns such a file: the first row becomes the last column
+    np.testing.assert_array_equal(clips.upright(Turned())[:, -1], Turned.to_ndarray("")[0])
+
+
+def test_what_an_encoder_refuses_is_one_line(moving: Moving) -> None:
+    with pytest.raises(InputError, match="libx265 cannot code the clip"):
+        video.corrupt_clip(Clip(moving(3, 8, 8), RATE), "h265_crf", 1)

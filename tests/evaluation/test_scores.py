@@ -30,7 +30,7 @@ def test_all_nineteen_give_both_means_and_the_families_of_the_fifteen():
     found = by_name(records)
     assert found["mean15"].value == pytest.approx(50)
     assert found["mean19"].value == pytest.approx(50 * 18 / 19)
-    assert found["mean15"].over == "the 15 common types x severities 1 to 5"
+    assert found["mean15"].over == "the 15 common types x severities 1 to 5, 20 images each"
     assert {found[family].value for family in ("noise", "blur", "weather", "digital")} == {
         50
     }  # spatter is none of them
@@ -42,11 +42,20 @@ def test_all_nineteen_give_both_means_and_the_families_of_the_fifteen():
     assert found["NLL"].value == pytest.approx(0.5)
 
 
+def test_another_fifteen_are_not_the_fifteen():
+    other = [*common_names()[1:], "saturate"]
+    found = by_name(cells(other))
+    assert "mean15" not in found
+    score = found["mean15 of others"]
+    assert "saturate" in score.over
+    assert common_names()[0] not in score.over
+
+
 def test_a_mean_over_other_cells_has_another_name():
     found = by_name(cells(common_names()[:8]))
     assert "mean15" not in found
     assert found["mean8"].value == pytest.approx(50)
     incomplete = cells(["fog", "snow"])
     del incomplete["snow", 3]
-    assert by_name(incomplete)["mean1"].over == "fog x severities 1 to 5"
+    assert by_name(incomplete)["mean1"].over == "fog x severities 1 to 5, 20 images each"
     assert scores({("fog", 3): record(1)}) == []

@@ -39,7 +39,7 @@ def test_intervals_are_paired_over_images() -> None:
     )
     assert "other seeds" in score.formula
     assert "75" not in score.over
-    assert score.over == "the 15 common types x severities 1 to 5"
+    assert score.over == "the 15 common types x severities 1 to 5, 400 images each"
 
 
 def test_the_interval_covers_no_difference_as_often_as_it_says() -> None:

@@ -91,6 +91,11 @@ def corrupt(
         return
     if out_dir is None and preview is None:
         _needed(out_dir)
+    if out_dir is not None and Path(source).is_dir() and out_dir.resolve().is_relative_to(Path(source).resolve()):
+        raise InputError(
+            f"--out {out_dir} lies in the source {source}: the next call would take it for a part of that.",
+            "choose another --out.",
+        )
     words = [word.strip() for word in corruptions.split(",") if word.strip()]
     levels = None if severities is None else parse_severities(severities)
     common = {"seed": seed, "codec": codec, "frost": folder_under(data_root)}
@@ -307,4 +312,5 @@ def _print(folder: Path, rows: Sequence[Row], skipped: dict[str, str], as_json: 
         out.print(line, markup=False)
     if skipped:
         first = next(iter(skipped.items()))
-        out.print(f"{len(skipped)} were skipped, the first: {': '.join(first)}", markup=False)
+        what = "clips" if manifest.made_from["layout"] == "clips" else "pictures"
+        out.print(f"{len(skipped)} {what} were skipped, the first: {': '.join(first)}", markup=False)

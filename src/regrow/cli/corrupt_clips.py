@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 
 def holds_clips(path: Path) -> bool:
-    """Whether a folder is UCF101, or holds clips and no picture."""
+    """Whether a folder is UCF101, or holds clips; refused where it holds pictures too."""
     from regrow.data import clips, pictures
 
     if not path.is_dir():
         return False
     if clips.is_ucf101(path):
         return True
-    return next(clips.files_below(path), None) is not None and not pictures.files_below(path)
+    clip, picture = next(clips.files_below(path), None), next(iter(pictures.files_below(path)), None)
+    if clip is not None and picture is not None:
+        raise InputError(
+            f"{path} holds clips, e.g. {clip.name}, and pictures, e.g. {picture.name}.", "give a folder of one kind."
+        )
+    return clip is not None
 
 
 def open_clips(path: Path, split: str | None, side: int | None) -> ClipFolder:

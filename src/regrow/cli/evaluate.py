@@ -70,6 +70,8 @@ def evaluate(
         _verify(asked, quiet=as_json)
     checked = check.open_model(model, weights)
     other = None if against is None else check.open_model(against, None)
+    if other is not None:
+        _check_pair(checked, other)
     records, found = asked.run(checked)
     if out_dir is not None:
         made_from = {"model": model, "weights": checked.source, **asked.made_from()}
@@ -167,7 +169,7 @@ class _Asked:
         """Scores of the network minus those of another."""
         from regrow.evaluation import versus
 
-        return versus.differences(records, self.run(other)[0])
+        return versus.differences(records, self.run(other)[0], "RobustBench " if self.robustbench else "")
 
     def notes(self, side: int) -> list[str]:
         """What must be said of corruptions that were made here."""
@@ -179,6 +181,19 @@ class _Asked:
             return []
         frost = folder_under(self.data_root)
         return cell_notes(self.names or corruptions.names(), side, self.mode, stored=self.stored, frost=frost)
+
+
+def _check_pair(one: CheckedModel, other: CheckedModel) -> None:
+    """Refuse two networks that cannot see the same images before either has seen any."""
+    for what, first, second in (
+        ("classes", len(one.spec.classes), len(other.spec.classes)),
+        ("pixels a side", one.spec.image_size, other.spec.image_size),
+    ):
+        if first != second:
+            raise InputError(
+                f"{one.name} takes {first} {what}, {other.name} {second}: they cannot be compared image by image.",
+                "give networks of the same classes and image size.",
+            )
 
 
 def _verify(asked: _Asked, *, quiet: bool) -> None:

@@ -85,9 +85,9 @@ def prepare(clip: Clip, side: int = 224) -> Clip:
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """Video files in a folder and in its sub-folders, sorted."""
-    found = path.rglob("*")
-    return iter(sorted(f for f in found if f.suffix.lower() in clips.SUFFIXES and f.is_file() and f.name[0] != "."))
+    """Video files in a folder and in its sub-folders, sorted; hidden ones are left out."""
+    found = (f for f in path.rglob("*") if f.suffix.lower() in clips.SUFFIXES and f.is_file())
+    return iter(sorted(f for f in found if not any(part[0] == "." for part in f.relative_to(path).parts)))
 
 
 def folder(path: Path, side: int = 224) -> ClipFolder:
@@ -98,16 +98,20 @@ def folder(path: Path, side: int = 224) -> ClipFolder:
         side: height and width in pixels of prepared frames.
 
     Raises:
-        DataError: no folder, or no clip in it.
+        DataError: no folder, or no clip in it, or some clips in folders and some not.
     """
     if not path.is_dir():
         raise DataError(f"{path} is no folder.", "give a folder of clips.")
     names = [file.relative_to(path).as_posix() for file in files_below(path)]
     if not names:
         raise DataError(f"{path} holds no clip.", f"give files of type {', '.join(sorted(clips.SUFFIXES))}.")
-    in_classes = [name for name in names if "/" in name]
-    if in_classes:
-        names = in_classes
+    loose = [name for name in names if "/" not in name]
+    if len(loose) < len(names):
+        if loose:
+            raise DataError(
+                f"{path / loose[0]} lies beside folders of clips: its class is not clear.",
+                "put it into a folder, or the others beside it.",
+            )
         classes = sorted({name.split("/")[0] for name in names})
         labels = [classes.index(name.split("/")[0]) for name in names]
     else:

@@ -72,7 +72,7 @@ class ClipSet:
             levels = {int(level.name): level for level in severity_folders(path) if level.name.isdigit()}
             if not levels and level is not None:
                 levels = {level: path}
-            levels = {number: cell for number, cell in levels.items() if 1 <= number <= N_SEVERITIES and _clips(cell)}
+            levels = {number: cell for number, cell in levels.items() if 1 <= number <= N_SEVERITIES and _is_cell(cell)}
             if levels:
                 self._cells[path.name] = levels
         if not self._cells:
@@ -104,11 +104,30 @@ class ClipSet:
             if missing is not None:
                 raise DataError(f"{missing} is in its list and not there.", "write or unpack the set again.")
             return _cell(files, [label for _, _, label in rows], [n for _, n, _ in rows])
-        known = {Path(name).stem: (n, label) for file in self.folder.glob("*.txt") for name, n, label in _rows(file)}
-        if all(file.stem in known for file in found):
-            return _cell(found, [known[f.stem][1] for f in found], [known[f.stem][0] for f in found])
-        classes = sorted({file.relative_to(root).parts[0] for file in found})
-        return _cell(found, [classes.index(file.relative_to(root).parts[0]) for file in found], [])
+        listed = self._listed(found)
+        if listed is not None:
+            return _cell(found, [label for _, label in listed], [n for n, _ in listed])
+        groups = [file.relative_to(root).parts[0] if file.parent != root else "" for file in found]
+        classes = sorted(set(groups))
+        return _cell(found, [classes.index(group) for group in groups], [])
+
+    def _listed(self, files: Sequence[Path]) -> list[tuple[int, int]] | None:
+        """Length and class of each clip by the lists beside the types; ``None`` where these do not name all."""
+        by_name: dict[tuple[str, ...], set[tuple[int, int]]] = {}
+        for file in self.folder.glob("*.txt"):
+            for name, n_frames, label in _rows(file):
+                path = Path(name)
+                for key in ((path.stem,), (path.parent.name, path.stem)):
+                    by_name.setdefault(key, set()).add((n_frames, label))
+        found: list[tuple[int, int]] = []
+        for file in files:
+            choices = by_name.get((file.parent.name, file.stem)) or by_name.get((file.stem,))
+            if choices is None:
+                return None
+            if len(choices) > 1:
+                raise DataError(f"the lists in {self.folder} name {file.name} twice.", "leave one list there.")
+            found += choices
+        return found
 
     def _of(self, corruption: str) -> dict[int, Path]:
         if corruption not in self._cells:
@@ -120,8 +139,12 @@ def _cell(files: Sequence[Path], labels: Sequence[int], n_frames: Sequence[int])
     return ClipCell(tuple(files), np.array(labels, np.int64), tuple(n_frames))
 
 
+def _is_cell(cell: Path) -> bool:
+    return (cell / "clips.txt").is_file() or bool(_clips(cell))
+
+
 def _clips(cell: Path) -> list[Path]:
-    return [f for f in sorted(cell.glob("*/*")) if f.suffix.lower() in clips.SUFFIXES and f.is_file()]
+    return [f for f in sorted(cell.rglob("*")) if f.suffix.lower() in clips.SUFFIXES and f.is_file()]
 
 
 def _level_of(folder: Path) -> int | None:
@@ -134,7 +157,7 @@ def _rows(file: Path) -> list[tuple[str, int, int]]:
     """Lines ``path n_frames class`` of a list; empty where the file is absent or is no such list."""
     if not file.is_file():
         return []
-    rows = [line.rsplit(" ", 2) for line in file.read_text("utf-8", "replace").splitlines() if line.strip()]
-    if any(len(row) != 3 or not row[1].isdigit() or not row[2].isdigit() for row in rows):
+    rows = [line.rsplit(" ", 2) for line in file.read_text("utf-8", "surrogateescape").splitlines() if line.strip()]
+    if any(len(row) != 3 or not row[1].isdigit() or not row[2].isdigit() or row[1] == "0" for row in rows):
         return []
     return [(name, int(n_frames), int(label)) for name, n_frames, label in rows]

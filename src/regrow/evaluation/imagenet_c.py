@@ -74,11 +74,12 @@ def relative_corruption_errors(accuracy: Mapping[Cell, float]) -> dict[str, floa
     }
 
 
-def scores(accuracy: Mapping[Cell, float]) -> list[Score]:
+def scores(accuracy: Mapping[Cell, float], n_images: int | None = None) -> list[Score]:
     """mCE, and relative mCE where the clean images were evaluated.
 
     Args:
         accuracy: as of :func:`corruption_errors`.
+        n_images: of each cell, to be told.
 
     Raises:
         DataError: a cell is missing.
@@ -89,11 +90,12 @@ def scores(accuracy: Mapping[Cell, float]) -> list[Score]:
         100.0
     """
     ce = corruption_errors(accuracy)
-    found = [Score("mCE", _per_cent(ce), "mean over c of sum_s E[c,s] / sum_s AlexNet[c,s]", _OVER)]
+    over = _OVER if n_images is None else f"{_OVER}, {n_images} images each"
+    found = [Score("mCE", _per_cent(ce), "mean over c of sum_s E[c,s] / sum_s AlexNet[c,s]", over)]
     if ("clean", 0) in accuracy:
         relative = relative_corruption_errors(accuracy)
         formula = "mean over c of sum_s (E[c,s] - E0) / sum_s (AlexNet[c,s] - AlexNet0)"
-        found.append(Score("relative mCE", _per_cent(relative), formula, f"{_OVER}, and the clean images"))
+        found.append(Score("relative mCE", _per_cent(relative), formula, f"{over}, and the clean images"))
     return found
 
 

@@ -16,12 +16,10 @@ from pathlib import Path, PurePosixPath
 from regrow.corruptions import common_names
 from regrow.errors import DataError, InputError
 from regrow.evaluation.metrics import Cell, mean_accuracy
-from regrow.evaluation.scores import Score
+from regrow.evaluation.scores import EVERY, Score
 
 #: Images of a CIFAR set, and of an ImageNet set.
 N_CIFAR, N_IMAGENET = 10_000, 5_000
-
-_SEVERITIES = (1, 2, 3, 4, 5)
 
 #: AlexNet's mean error over the severities of each type of ImageNet-C, on RobustBench's 5,000 images.
 ALEXNET_C: dict[str, float] = {
@@ -117,6 +115,20 @@ def _incomplete(sets: str, missing: Sequence[str]) -> InputError:
     )
 
 
+def check_images(n_images: int, *, is_imagenet: bool) -> None:
+    """Refuse another number of images than the protocol's.
+
+    Raises:
+        InputError: it is another.
+    """
+    expected = N_IMAGENET if is_imagenet else N_CIFAR
+    if n_images != expected:
+        raise InputError(
+            f"RobustBench's protocol takes {expected} images a cell, these are {n_images}.",
+            "give the folder of the whole published set, or leave --robustbench out.",
+        )
+
+
 def scores(accuracy: Mapping[Cell, float], n_images: int, *, is_imagenet: bool) -> list[Score]:
     """The protocol's scores.
 
@@ -134,13 +146,8 @@ def scores(accuracy: Mapping[Cell, float], n_images: int, *, is_imagenet: bool) 
         100.0
     """
     names = wanted([name for name, _ in accuracy], is_imagenet=is_imagenet)
-    expected = N_IMAGENET if is_imagenet else N_CIFAR
-    if n_images != expected:
-        raise InputError(
-            f"RobustBench's protocol takes {expected} images a cell, these are {n_images}.",
-            "give the folder of the whole published set, or leave --robustbench out.",
-        )
-    mean = mean_accuracy(accuracy, names, _SEVERITIES)
+    check_images(n_images, is_imagenet=is_imagenet)
+    mean = mean_accuracy(accuracy, names, EVERY)
     if mean is None:
         raise InputError("RobustBench's protocol needs severities 1 to 5 of each type.", "leave --severities out.")
     kind = next((name for name, errors in _SETS.items() if list(errors) == names), "CIFAR-C")
@@ -148,7 +155,7 @@ def scores(accuracy: Mapping[Cell, float], n_images: int, *, is_imagenet: bool) 
     found = [Score("RobustBench accuracy", 100 * mean, _MEAN, over)]
     if is_imagenet:
         alexnet = _SETS[kind]
-        ce = [sum(1 - accuracy[name, s] for s in _SEVERITIES) / 5 / alexnet[name] for name in names]
+        ce = [sum(1 - accuracy[name, s] for s in EVERY) / 5 / alexnet[name] for name in names]
         formula = "mean over c of mean_s E[c,s] / AlexNet[c], AlexNet's means on the protocol's 5,000 images"
         found.append(Score("RobustBench mCE", 100 * sum(ce) / len(ce), formula, over))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from regrow.corruptions import common_names, families, names
@@ -46,21 +46,20 @@ def scores(records: Mapping[Cell, Record]) -> list[Score]:
     if ("clean", 0) in records:
         found.append(_clean(records["clean", 0]))
     done = [name for name in dict.fromkeys(c for c, s in records if s) if all((name, s) in records for s in EVERY)]
-    groups = {"mean15": common_names(), "mean19": names(), f"mean{len(done)}": done}
-    if done:  # the last comes last: it says which it is where it is neither of the two
-        for label, chosen in groups.items():
-            value = metrics.mean_accuracy(accuracy, chosen, EVERY)
-            if value is not None:
-                found.append(Score(label, 100 * value, _MEAN, over(chosen)))
+    n_images = {len(record.correct) for (_, severity), record in records.items() if severity}
+    for label, chosen in groups(done).items():
+        value = metrics.mean_accuracy(accuracy, chosen, EVERY)
+        if value is not None:
+            found.append(Score(label, 100 * value, _MEAN, over(chosen, n_images)))
     common = [name for name in common_names() if name in done]
     for family, value in sorted(metrics.by_family(accuracy, families(), common, EVERY).items()):
         members = [name for name in common if families()[name] == family]
-        found.append(Score(family, 100 * value, _MEAN, over(members)))
+        found.append(Score(family, 100 * value, _MEAN, over(members, n_images)))
     if done:
         cells = {cell: records[cell] for cell in records if cell[0] in done}
         for label, function, formula in _CALIBRATION:
             mean = sum(function(record) for record in cells.values()) / len(cells)
-            found.append(Score(label, mean, f"mean over cells of {formula}", over(done)))
+            found.append(Score(label, mean, f"mean over cells of {formula}", over(done, n_images)))
     return found
 
 
@@ -80,8 +79,25 @@ _CALIBRATION: Sequence[tuple[str, Callable[[Record], float], str]] = (
 )
 
 
-def over(chosen: Sequence[str]) -> str:
-    """What a mean over types at all severities is taken over, in words."""
+def groups(done: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Means by label: over the fifteen, over the nineteen, and over the types that are there, if these are others."""
+    if not done:
+        return {}
+    known: dict[str, Sequence[str]] = {"mean15": common_names(), "mean19": names()}
+    if sorted(done) in (sorted(chosen) for chosen in known.values()):
+        return known
+    label = f"mean{len(done)}"
+    return known | {f"{label} of others" if label in known else label: done}
+
+
+def over(chosen: Sequence[str], n_images: Iterable[int]) -> str:
+    """What a mean over types at all severities is taken over, in words.
+
+    Args:
+        chosen: the types.
+        n_images: of the cells; one number, or several where they differ.
+    """
     known = {tuple(common_names()): "the 15 common types", tuple(names()): "all 19 types"}
-    label = known.get(tuple(sorted(chosen)), ", ".join(chosen) if len(chosen) <= 4 else f"{len(chosen)} types")
-    return f"{label} x severities 1 to 5"
+    label = known.get(tuple(sorted(chosen)), ", ".join(chosen))
+    images = " or ".join(str(n) for n in sorted(set(n_images)))
+    return f"{label} x severities 1 to 5, {images} images each"

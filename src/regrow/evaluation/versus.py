@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from regrow.corruptions import common_names, names
 from regrow.errors import DataError
 from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import Record
-from regrow.evaluation.scores import EVERY, Score, over
+from regrow.evaluation.scores import EVERY, Score, groups, over
 from regrow.statistics import mean_interval
 
 _FORMULA = (
@@ -19,7 +18,7 @@ _FORMULA = (
 )
 
 
-def differences(records: Mapping[Cell, Record], other: Mapping[Cell, Record]) -> list[Score]:
+def differences(records: Mapping[Cell, Record], other: Mapping[Cell, Record], protocol: str = "") -> list[Score]:
     """Network minus the other: on clean images, and on the mean over the types that both have at all severities.
 
     An image's share of right answers over the cells is one value, since its answers under several corruptions belong
@@ -28,6 +27,7 @@ def differences(records: Mapping[Cell, Record], other: Mapping[Cell, Record]) ->
     Args:
         records: (corruption, severity) -> record of the network; the same images in the same order in each cell.
         other: the same of the other network.
+        protocol: put before the names, e.g. ``"RobustBench "``.
 
     Raises:
         DataError: their cells do not hold the same number of images.
@@ -38,15 +38,16 @@ def differences(records: Mapping[Cell, Record], other: Mapping[Cell, Record]) ->
             raise DataError(f"{name} {severity}: {len(a.correct)} and {len(b.correct)} images.", "evaluate the same.")
     found = []
     if ("clean", 0) in both:
-        found.append(
-            _score("clean difference", both, [("clean", 0)], f"{len(both['clean', 0][0].correct)} clean images")
-        )
+        where = f"{len(both['clean', 0][0].correct)} clean images"
+        found.append(_score(f"{protocol}clean difference", both, [("clean", 0)], where))
     done = [n for n in dict.fromkeys(c for c, s in both if s) if all((n, s) in both for s in EVERY)]
-    groups = {"mean15": common_names(), "mean19": names(), f"mean{len(done)}": done}
-    for label, chosen in groups.items():
+    for label, chosen in groups(done).items():
         cells = [(name, severity) for name in chosen for severity in EVERY]
-        if cells and all(cell in both for cell in cells) and len({len(both[c][0].correct) for c in cells}) == 1:
-            found.append(_score(f"{label} difference", both, cells, over(chosen)))
+        if not all(cell in both for cell in cells):
+            continue
+        n_images = {len(both[cell][0].correct) for cell in cells}
+        if len(n_images) == 1:  # else an image has no number that all cells share
+            found.append(_score(f"{protocol}{label} difference", both, cells, over(chosen, n_images)))
     return found
 
 

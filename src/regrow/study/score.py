@@ -116,7 +116,7 @@ def all_scores(records: dict[Cell, Record], *, is_imagenet: bool) -> list[Score]
     accuracy = {cell: record.accuracy for cell, record in records.items()}
     wanted = [(name, s) for name in corruptions.common_names() for s in range(1, 6)]
     if is_imagenet and all(cell in accuracy for cell in wanted):
-        found += imagenet_c.scores(accuracy)
+        found += imagenet_c.scores(accuracy, len(records[wanted[0]].correct))
     return found
 
 
@@ -145,6 +145,10 @@ def by_robustbench(
         )
     if ids is not None and not is_imagenet:
         raise InputError("--ids is for sets of ImageNet: of CIFAR all images are taken.", "leave --ids out.")
+    if isinstance(opened, ArraySet):
+        robustbench.check_images(opened.n_images, is_imagenet=False)
+    elif any(len(opened.severities(name)) != len(EVERY) for name in names):
+        raise InputError("RobustBench's protocol needs severities 1 to 5 of each type.", "unpack the whole set.")
     chosen = None if ids is None else robustbench.read_ids(ids)
     records = on_published_set(checked, folder, names, EVERY, ids=chosen, progress=progress)
     n_images = len(next(iter(records.values())).correct)

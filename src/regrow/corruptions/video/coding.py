@@ -7,9 +7,8 @@ from fractions import Fraction
 
 from regrow import clips
 from regrow.clips import Clip
-from regrow.corruptions.video.frames import YI
 from regrow.corruptions.video.randomness import Randomness
-from regrow.corruptions.video.registry import ClipCorruption, every
+from regrow.corruptions.video.registry import VITTA, YI, ClipCorruption, every
 
 #: Bits a second below which the encoders take no rate.
 _LOWEST_RATE = 1000
@@ -94,7 +93,7 @@ VITTA_H265_ABR = ClipCorruption(
     name="h265_abr",
     family="coding",
     level="file",
-    source="Lin et al. 2023, arXiv:2211.15393",
+    source=VITTA,
     settings={"vitta": {5: 32}},
     apply=_abr("libx265"),
     note=_CODED,

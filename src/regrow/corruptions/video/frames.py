@@ -14,10 +14,7 @@ from regrow.corruptions.pixels import Floats
 from regrow.corruptions.registry import Corruption, Images
 from regrow.corruptions.video.rain import RAIN
 from regrow.corruptions.video.randomness import Randomness
-from regrow.corruptions.video.registry import ClipCorruption, Settings, every
-
-YI = "Yi et al. 2021, arXiv:2110.06513"
-VITTA = "Lin et al. 2023, arXiv:2211.15393"
+from regrow.corruptions.video.registry import VITTA, YI, ClipCorruption, Settings, every
 
 #: The setting of an image corruption at the severity that was asked for, as published for 224 px.
 AS_IMAGE = "the image corruption's own"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from regrow.corruptions.draws import Integers, Stream
 from regrow.corruptions.pixels import Floats, to_bytes
 from regrow.corruptions.registry import Corruption, Draws, Images, Shape
+from regrow.corruptions.video.registry import YI
 
 _BRIGHT = 220.0
 _MOST_SLANT = 10
@@ -107,7 +108,7 @@ def rain(images: Images, draws: tuple[Integers, Integers], setting: Rain) -> Ima
 RAIN = Corruption(
     name="rain",
     family="weather",
-    source="Yi et al. 2021, arXiv:2110.06513",
+    source=YI,
     draw=draw_rain,
     apply=rain,
     replay=_replay,

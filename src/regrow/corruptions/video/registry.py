@@ -18,11 +18,14 @@ from regrow.errors import UnknownNameError
 Params = Any  # the setting of one severity
 Settings = Mapping[int, Params]  # severity -> setting
 
+YI = "Yi et al. 2021, arXiv:2110.06513"
+VITTA = "Lin et al. 2023, arXiv:2211.15393"
+
 #: Columns of settings, and where they come from.
 COLUMNS = {
-    "kinetics": "Mini Kinetics-C, Yi et al. 2021, arXiv:2110.06513",
-    "ssv2": "Mini SSV2-C, Yi et al. 2021, arXiv:2110.06513",
-    "vitta": "names of the UCF101 set of ViTTA, Lin et al. 2023, arXiv:2211.15393; its settings are not published: "
+    "kinetics": f"Mini Kinetics-C, {YI}",
+    "ssv2": f"Mini SSV2-C, {YI}",
+    "vitta": f"names of the UCF101 set of ViTTA, {VITTA}; its settings are not published: "
     "a regrow recipe, severity 5 only",
     "imagenet": "the nineteen of ImageNet-C at 224 px, frame by frame; Hendrycks and Dietterich 2019, arXiv:1903.12261",
 }

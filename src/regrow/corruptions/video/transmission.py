@@ -12,9 +12,8 @@ from regrow.clips import Clip
 from regrow.corruptions.draws import Stream
 from regrow.corruptions.pixels import Floats
 from regrow.corruptions.video.coding import content_of
-from regrow.corruptions.video.frames import YI
 from regrow.corruptions.video.randomness import Randomness
-from regrow.corruptions.video.registry import ClipCorruption, every
+from regrow.corruptions.video.registry import YI, ClipCorruption, every
 from regrow.errors import DataError
 
 #: Bytes of a datagram: seven packets of an MPEG transport stream, as they are sent over UDP.
@@ -116,7 +115,7 @@ BIT_ERROR = ClipCorruption(
     settings=dict.fromkeys(("kinetics", "ssv2"), every([100_000, 50_000, 30_000, 20_000, 10_000])),
     apply=bit_error,
     note="FFmpeg's filter noise on a copied stream; where no frame of a short clip changes, one "
-    "further byte is altered that is seen",
+    "further byte is altered; where none can be decoded any more, one in place of the filter's",
 )
 PACKET_LOSS = ClipCorruption(
     name="packet_loss",

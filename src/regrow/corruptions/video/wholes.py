@@ -7,9 +7,8 @@ import numpy as np
 from regrow.clips import Clip
 from regrow.corruptions import fog as clouds
 from regrow.corruptions import registry as images
-from regrow.corruptions.video.frames import YI
 from regrow.corruptions.video.randomness import Randomness
-from regrow.corruptions.video.registry import ClipCorruption, every
+from regrow.corruptions.video.registry import YI, ClipCorruption, every
 from regrow.errors import InputError
 
 

@@ -31,7 +31,15 @@ from regrow.corruptions.writer.folders import (
     severities_of,
     write_file,
 )
-from regrow.corruptions.writer.manifest import CLEAN, Manifest, Progress, base_versions, told_when_full
+from regrow.corruptions.writer.manifest import (
+    CLEAN,
+    Manifest,
+    Progress,
+    base_versions,
+    check_codec,
+    codecs,
+    told_when_full,
+)
 from regrow.errors import DataError, InputError, UnknownNameError
 
 LIST = "clips.txt"
@@ -107,7 +115,9 @@ class ClipSettings:
         """What must be said of a corruption as it is made here."""
         if name == CLEAN:
             return {}
-        return video.provenance(name, side, column=self.column, codec=self.codec, frost=self.frost)
+        image = video.get(name, self.column).image
+        coded = {} if image is None or image.codec is None else {"codec": image.codec}
+        return coded | video.provenance(name, side, column=self.column, codec=self.codec, frost=self.frost)
 
 
 def choose_clip_names(words: Sequence[str], column: str = "kinetics") -> list[str]:
@@ -196,7 +206,7 @@ def write_clips(
         column=column,
         seed=check_seed(seed),
         per_frame=per_frame,
-        codec=codec,
+        codec=check_codec(codec),
         frost=None if frost is None else str(Path(frost).absolute()),
     )
     made_by = base_versions() | media.versions() | {"encoder": jpeg.encoder("pillow")}
@@ -209,10 +219,10 @@ def write_clips(
         "seed": settings.seed,
         "column": column,
         "per_frame": per_frame,
-        "codec": codec,
+        "codec": settings.codec or codecs()[0],
         "side": clips.side,
         "n_clips": len(paths),
-        "paths_sha256": hashlib.sha256("\n".join(paths).encode()).hexdigest(),
+        "paths_sha256": hashlib.sha256("\n".join(paths).encode("utf-8", "surrogateescape")).hexdigest(),
         "on_bad": on_bad,
     }
     with told_when_full(Path(out)), files.owned(Path(out), "set"):
@@ -250,28 +260,39 @@ class _Work:
         part, i = part_of(self.folder, block.name), block.start
         if block.expected is not None and are_there(part, severities, Made.of(block.expected)):
             return list(block.expected)
+        nothing = Made({}, {}, [0] * len(severities), [], [])
         try:
             clip = self.clips.read(i)
         except DataError as error:
             if not self.skip:
                 raise
-            return list(Made({}, {self.paths[i]: error.message}, [0] * len(severities), [], []))
+            return list(nothing._replace(skipped={self.paths[i]: error.message}))
+        origin = hashlib.sha256(clip.content if clip.content is not None else clip.frames.tobytes()).hexdigest()
+        try:
+            return list(self._write(block.name, severities, clip, i)._replace(originals=[origin]))
+        except InputError as error:  # e.g. too short for a blur over time
+            if not self.skip:
+                raise DataError(f"{self.paths[i]}, {block.name}: {error.message}", error.next_step) from None
+            skipped = {f"{block.name}: {self.paths[i]}": error.message}
+            return list(nothing._replace(skipped=skipped, originals=[origin]))
+
+    def _write(self, name: str, severities: Sequence[int], clip: Clip, i: int) -> Made:
         digests, lengths, lines, path = [], [], [], ""
-        given = clip if self.settings.by_file(block.name) else self.clips.prepared(clip)
+        part = part_of(self.folder, name)
+        given = clip if self.settings.by_file(name) else self.clips.prepared(clip)
         for severity in severities:
-            done = given if block.name == CLEAN else self.settings.corrupt(given, block.name, severity, i)
+            done = given if name == CLEAN else self.settings.corrupt(given, name, severity, i)
             content = done.content if done.content is not None else media.as_mjpeg(done.frames, done.rate)
             path = PurePosixPath(self.paths[i]).with_suffix(done.suffix or ".avi").as_posix()
             digests.append(write_file(part / str(severity) / path, content))
             lengths.append(len(content))
             lines.append(f"{path} {len(done)} {self.clips.label(i)}")
-        origin = hashlib.sha256(clip.content if clip.content is not None else clip.frames.tobytes()).hexdigest()
-        return list(Made({path: digests}, {}, lengths, [origin], lines))
+        return Made({path: digests}, {}, lengths, [], lines)
 
 
 def _write_list(folder: Path, at: int, results: Sequence[Made]) -> Mapping[str, str]:
     lines = [made.more[at] for made in results if made.more]
-    return {LIST: write_file(folder / LIST, "".join(f"{line}\n" for line in lines).encode())}
+    return {LIST: write_file(folder / LIST, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))}
 
 
 def _paths(clips: Clips) -> list[str]:

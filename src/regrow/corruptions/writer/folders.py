@@ -194,8 +194,9 @@ class Folders:
                 "choose another --out for them, or bring the old ones back.",
             )
         if len(skipped) == self.n:
-            raise DataError(f"none of the {len(skipped)} files of {self.name} could be read.")
-        self.manifest.facts["skipped"] = skipped
+            why = next(iter(skipped.values()))
+            raise DataError(f"none of the {len(skipped)} files of {self.name} could be used for {name}: {why}")
+        self.manifest.facts["skipped"] = self.manifest.facts.get("skipped", {}) | skipped
         part = part_of(self.folder, name)
         more = [closing(part / str(severity), at, results) for at, severity in enumerate(self.severities(name))]
         if hasattr(os, "sync"):

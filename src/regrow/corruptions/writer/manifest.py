@@ -72,9 +72,7 @@ class Settings:
         levels = [check_severity(severity) for severity in severities]
         if not levels or levels != sorted(set(levels)):
             raise InputError(f"severities must be rising, each once, got {levels}.", "give e.g. 1,2,3,4,5.")
-        jpeg = registry.get("jpeg_compression")
-        if codec is not None and codec not in (known := [jpeg.codec or "", *jpeg.codecs]):
-            raise UnknownNameError("codec", codec, known, "leave codec out.")
+        codec = check_codec(codec)
         place = None if frost is None else str(Path(frost).absolute())
         return cls(severities=tuple(levels), seed=check_seed(seed), mode=mode, scale=scale, codec=codec, frost=place)
 
@@ -112,9 +110,26 @@ class Settings:
             "seed": self.seed,
             "mode": self.mode,
             "scale": self.scale or choose_scale(side).name,
-            "codec": self.codec or registry.get("jpeg_compression").codec,
+            "codec": self.codec or codecs()[0],
             "side": side,
         }
+
+
+def codecs() -> list[str]:
+    """JPEG encoders of jpeg_compression, the published one first."""
+    jpeg = registry.get("jpeg_compression")
+    return [jpeg.codec or "", *jpeg.codecs]
+
+
+def check_codec(codec: str | None) -> str | None:
+    """A JPEG encoder, or ``None`` for the published one.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    if codec is not None and codec not in codecs():
+        raise UnknownNameError("codec", codec, codecs(), "leave codec out.")
+    return codec
 
 
 def choose_names(words: Sequence[str], side: int | None = None, scale: str | None = None) -> list[str]:

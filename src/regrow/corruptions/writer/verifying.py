@@ -26,9 +26,10 @@ def verify(folder: Path, source: str | None = None) -> list[Row]:
         source: ``"cifar10"`` or ``"cifar100"``; by default what the manifest or the labels say.
 
     Returns:
-        Rows by name; of a tree one a cell. Status: ``official`` (equal to the published file), ``differs``,
-        ``random: not comparable``, ``no published file``, ``other JPEG encoder``, ``altered`` (not what the manifest
-        says) or ``missing`` (not there, or not finished). Those of ``WRONG`` are bad.
+        Rows by name; of a tree one a cell. Status: ``official`` (equal to the published file), ``official archive``
+        (what was unpacked from it is not compared), ``differs``, ``random: not comparable``, ``no published file``,
+        ``other JPEG encoder``, ``altered`` (not what the manifest says) or ``missing`` (not there, or not finished).
+        Those of ``WRONG`` are bad.
 
     Raises:
         InputError: there is no such folder, or no set in it.
@@ -63,16 +64,20 @@ def verify(folder: Path, source: str | None = None) -> list[Row]:
 
 
 def _verify_archives(folder: Path) -> list[Row]:
-    """Compare the archives of a published tree, in its folder or beside it, with their md5s."""
-    places = [folder, folder.resolve().parent]
-    archives = {path.name: path for place in reversed(places) for path in place.glob("*.tar") if path.name in ARCHIVES}
+    """Compare the published archives in a folder with their md5s."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder.", "give the folder of a set.")
+    archives = {path.name: path for path in folder.glob("*.tar") if path.name in ARCHIVES}
     if not archives:
         raise InputError(
-            f"no .npy file and no published archive in {folder} or beside it.",
-            "of trees the archives have checksums, e.g. noise.tar; or make a set: regrow corrupt cifar10 --out DIR.",
+            f"no .npy file and no published archive in {folder}.",
+            "of trees the archives alone have checksums, e.g. noise.tar: put them there; or make a set: regrow corrupt "
+            "cifar10 --out DIR.",
         )
     sums = {name: files.file_digest(path, "md5") for name, path in sorted(archives.items())}
-    return [Row(n, md5, ARCHIVES[n], "official" if md5 == ARCHIVES[n] else "differs") for n, md5 in sums.items()]
+    return [
+        Row(n, md5, ARCHIVES[n], "official archive" if md5 == ARCHIVES[n] else "differs") for n, md5 in sums.items()
+    ]
 
 
 def row_of(name: str, md5: str, made_from: Mapping[str, Any]) -> Row:
