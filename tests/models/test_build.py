@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from torch import nn
 
 from regrow import models
 from regrow.errors import InputError, UnknownNameError
+from regrow.models.inflation import inflate
+from regrow.models.wide_resnet import WideBlock
 
 OWN = [example for family in models.families() for example in family.examples]
+CLIPS = {example: family.frames for family in models.families() if family.frames for example in family.examples}
 SMALL = {"width": 8}
 
 
@@ -17,8 +22,13 @@ def n_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def inputs(name: str, n: int = 2, side: int = 32) -> torch.Tensor:
+    """Images, or clips of eight frames."""
+    return torch.randn(n, 3, 8, side, side) if name in CLIPS else torch.randn(n, 3, side, side)
+
+
 def weights(model: nn.Module) -> list[nn.Module]:
-    return [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d | nn.Linear)]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +40,14 @@ def weights(model: nn.Module) -> list[nn.Module]:
         ("vgg11", 10, 9_231_114),
         ("resnet20", 10, 272_474),
         ("resnet8", 10, 78_042),
+        ("resnet50", 10, 23_520_842),
+        ("vgg13", 10, 9_416_010),
+        ("vgg19", 10, 20_040_522),
+        ("wrn-28-10", 10, 36_479_194),
+        ("wrn-40-2", 10, 2_243_546),
+        ("mlp", 10, 3072 * 1000 + 1000 + 1000 * 1000 + 1000 + 10_000 + 10),
+        # torchvision's r3d_18 has a stem of 3 frames in place of 7
+        ("resnet3d18", 400, 33_371_472 + 64 * 3 * 4 * 49),
     ],
 )
 def test_the_number_of_parameters_is_the_published_one(name, n_classes, count):
@@ -62,18 +80,21 @@ def test_resnet20_is_option_a_plus_its_two_shortcut_convolutions():
 def test_logits_have_one_row_per_image_and_all_parameters_get_gradients(name, n_classes):
     model = models.build(name, n_classes, width=4)
     assert model.training
-    out = model(torch.randn(2, 3, 32, 32))
+    out = model(inputs(name))
     assert out.shape == (2, n_classes)
     out.square().sum().backward()
     assert all(p.grad is not None for p in model.parameters())
 
 
-@pytest.mark.parametrize(("name", "side"), [("resnet8", 28), ("resnet8", 5), ("resnet18", 64), ("vgg11", 64)])
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("resnet8", 28), ("resnet8", 5), ("resnet18", 64), ("vgg11", 64), ("resnet50", 96), ("wrn-10-1", 64)],
+)
 def test_other_image_sizes(name, side):
     assert models.build(name, 3, image_size=side, width=4)(torch.randn(2, 3, side, side)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("name", ["resnet8", "resnet18", "vgg11"])
+@pytest.mark.parametrize("name", ["resnet8", "resnet18", "resnet50", "vgg11", "resnet3d18"])
 def test_twice_the_width_is_four_times_the_inner_weights(name):
     def inner(width: int) -> int:
         return sum(m.weight.numel() for m in weights(models.build(name, 10, width=width))[1:-1])
@@ -91,10 +112,11 @@ def test_the_default_width_is_the_first_layer_s_channels(name, usual):
 def test_channels_last_computes_the_same(name):
     torch.manual_seed(0)
     model = models.build(name, 10, **SMALL).eval()
-    x = torch.randn(2, 3, 32, 32)
+    x = inputs(name)
+    layout = torch.channels_last_3d if name in CLIPS else torch.channels_last
     with torch.no_grad():
         before = model(x)
-        after = model.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
+        after = model.to(memory_format=layout)(x.to(memory_format=layout))
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
 
 
@@ -123,6 +145,84 @@ def test_initial_weights_are_kaiming_normal_by_fan_out_and_norms_are_neutral(nam
             assert bool((module.bias == 0).all())
 
 
+@pytest.mark.usefixtures("libraries")
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_at_224_pixels_the_network_is_torchvision_s(name):
+    ours = models.build(name, 1000, image_size=224)
+    theirs = models.build(f"torchvision:{name}", 1000, image_size=224)
+    ours.load_state_dict(theirs.state_dict())
+    ours.eval(), theirs.eval()
+    x = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.usefixtures("libraries")
+def test_the_3d_network_is_torchvision_s_but_for_the_stem():
+    library = importlib.import_module("torchvision.models.video")
+    ours, theirs = models.build("resnet3d18", 400).eval(), library.r3d_18().eval()
+    x = torch.randn(1, 64, 4, 14, 14)
+    for name in ("layer1", "layer2", "layer3", "layer4"):
+        for mine, block in zip(ours.get_submodule(name), theirs.get_submodule(name), strict=True):
+            mine.conv1.load_state_dict(block.conv1[0].state_dict())
+            mine.bn1.load_state_dict(block.conv1[1].state_dict())
+            mine.conv2.load_state_dict(block.conv2[0].state_dict())
+            mine.bn2.load_state_dict(block.conv2[1].state_dict())
+            if mine.downsample is not None:
+                mine.downsample.load_state_dict(block.downsample.state_dict())
+            with torch.no_grad():
+                expected = block(x)
+                torch.testing.assert_close(mine(x), expected)
+            x = expected
+
+
+def test_a_wide_block_is_its_formula():
+    torch.manual_seed(0)
+    block = WideBlock(4, 6, 2, 0.0).eval()
+    for norm in (block.bn1, block.bn2):
+        nn.init.uniform_(norm.weight), nn.init.uniform_(norm.bias)
+    x = torch.randn(2, 4, 8, 8)
+    with torch.no_grad():
+        first = torch.relu(block.bn1(x))
+        branch = nn.functional.conv2d(first, block.conv1.weight, stride=2, padding=1)
+        branch = nn.functional.conv2d(torch.relu(block.bn2(branch)), block.conv2.weight, padding=1)
+        torch.testing.assert_close(block(x), branch + nn.functional.conv2d(first, block.shortcut.weight, stride=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("wrn-27-10", {}, "6n \\+ 4"),
+        ("wrn-28-0", {}, "factor 1 to 64"),
+        ("wrn-16-4", {"dropout": 1.0}, "in \\[0, 1\\)"),
+        ("i3d", {"dropout": "much"}, "in \\[0, 1\\)"),
+        ("mlp", {"hidden": 0}, "from 1 to 64"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(name, options, said):
+    with pytest.raises(InputError, match=said):
+        models.build(name, 10, options=options)
+
+
+def test_inflated_weights_answer_to_a_still_clip_as_to_its_picture():
+    torch.manual_seed(0)
+    flat, deep = models.build("resnet50", 5, image_size=96, width=8), models.build("resnet3d50", 7, width=8)
+    done = inflate(deep, flat.state_dict())
+    assert "conv1.weight" in done.inflated
+    assert "layer1.0.bn1.running_mean" in done.copied
+    assert sorted(done.left) == ["fc.bias", "fc.weight"]
+    picture = torch.randn(1, 3, 40, 40)
+    still = picture[:, :, None].expand(-1, -1, 32, -1, -1)
+    flat.eval(), deep.eval()
+    with torch.no_grad():
+        x = torch.relu(flat.bn1(flat.conv1(picture)))
+        y = torch.relu(deep.bn1(deep.conv1(still)))
+        torch.testing.assert_close(y[:, :, 16], x)  # away from the padding at both ends
+        torch.testing.assert_close(flat.layer1(x), deep.layer1(y)[:, :, 16])
+    with pytest.raises(InputError, match="no weight of the image network fits"):
+        inflate(deep, {"conv1.weight": torch.zeros(2, 2)})
+
+
 def test_a_stage_halves_the_map_and_blocks_keep_shape():
     model = models.build("resnet20", 10, width=4).eval()
     x = model.get_submodule("layer1")(torch.randn(1, 4, 32, 32))
@@ -135,7 +235,7 @@ def test_a_stage_halves_the_map_and_blocks_keep_shape():
 def test_every_listed_family_has_text_and_its_examples_can_be_built():
     rows = models.describe()
     assert [row["name"] for row in rows] == models.names()
-    assert {"resnet18, resnet34", "vgg11, vgg16", "timm:NAME", "torchvision:NAME"} <= set(models.names())
+    assert {"resnet18, resnet34, resnet50", "i3d", "mlp", "timm:NAME", "torchvision:NAME"} <= set(models.names())
     assert all(row["text"] and row["source"] for row in rows)
     for name in OWN:
         matching = [family for family in models.families() if family.pattern.fullmatch(name)]
@@ -150,7 +250,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, near):
         models.build(name, 10)
 
 
-@pytest.mark.parametrize("depth", [50, 101, 152])
+@pytest.mark.parametrize("depth", [101, 152])
 def test_bottleneck_depths_are_sent_to_torchvision(depth):
     with pytest.raises(InputError, match=f"bottleneck.*torchvision:resnet{depth}"):
         models.build(f"resnet{depth}", 10)
@@ -170,7 +270,7 @@ def test_a_depth_that_is_not_6n_plus_2_names_the_next_ones(name, near):
     with pytest.raises(InputError, match=near) as caught:
         models.build(name, 10)
     assert "\n" not in str(caught.value)
-    assert "resnet50" not in str(caught.value)
+    assert "resnet101" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

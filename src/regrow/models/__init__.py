@@ -34,7 +34,7 @@ def names() -> list[str]:
 
     Example:
         >>> [name for name in names() if name.startswith("vgg")]
-        ['vgg11, vgg16']
+        ['vgg11, vgg13, vgg16, vgg19']
     """
     return [family.label for family in families()]
 
@@ -80,7 +80,7 @@ def build(
 
     Returns:
         A module in training mode that maps float images (N, 3, image_size, image_size), normalised, to
-        logits (N, n_classes).
+        logits (N, n_classes); networks for clips (``Family.frames``) take (N, 3, T, image_size, image_size).
 
     Raises:
         UnknownNameError: no family has that name.

@@ -65,6 +65,7 @@ class Family:
         width: default number of channels of the first stage, or None where it cannot be set.
         min_image_size: smallest side in pixels.
         options: names of the options it takes.
+        frames: frames of a clip that it was published for, where it takes clips (N, 3, T, S, S); None for images.
         spec: input specification of the published weights, by group 1 of the pattern; None where there are none.
     """
 
@@ -78,4 +79,5 @@ class Family:
     width: int | None = None
     min_image_size: int = 1
     options: tuple[str, ...] = ()
+    frames: int | None = None
     spec: Callable[[str], InputSpec | None] | None = None

@@ -1,17 +1,29 @@
-"""What the residual networks share: the two-convolution block, the stages and the initial weights."""
+"""What the residual networks share: blocks, stems, stages and initial weights, for images and for clips."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def conv3x3(n_in: int, n_out: int, stride: int = 1) -> nn.Conv2d:
-    """3 x 3 convolution without bias (a normalisation follows), zero-padded by 1."""
-    return nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
+class Kind(NamedTuple):
+    """The layers of one number of dimensions: two for images, three for clips (time first)."""
+
+    conv: Callable[..., nn.Module]
+    norm: Callable[[int], nn.Module]
+    pool: Callable[..., nn.Module]
+    n_dims: int
+
+    def conv3(self, n_in: int, n_out: int, stride: int = 1) -> nn.Module:
+        """Convolution of 3 pixels (and frames) each way without bias (a normalisation follows), zero-padded by 1."""
+        return self.conv(n_in, n_out, 3, stride, 1, bias=False)
+
+
+IMAGES = Kind(nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, 2)
+CLIPS = Kind(nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, 3)
 
 
 def initialise(model: nn.Module) -> None:
@@ -21,31 +33,41 @@ def initialise(model: nn.Module) -> None:
     scales are 1 and shifts 0; a linear layer keeps torch's own uniform in +-1 / sqrt(n_in).
     """
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
 
 
-class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut; (N, n_in, H, W) to (N, n_out, ceil(H / stride), ceil(W / stride)).
+def shortcut_of(kind: Kind, n_in: int, n_out: int, stride: int) -> nn.Sequential | None:
+    """1 x 1 convolution where the shape changes (option B of He et al. 2015, arXiv:1512.03385), else the identity."""
+    if stride == 1 and n_in == n_out:
+        return None
+    return nn.Sequential(kind.conv(n_in, n_out, 1, stride, bias=False), kind.norm(n_out))
 
-    Where the shape changes the shortcut is a 1 x 1 convolution (option B of He et al. 2015, arXiv:1512.03385),
-    otherwise the identity. Names of the parts are torchvision's.
+
+class BasicBlock(nn.Module):
+    """Two convolutions of 3 and a shortcut; the first has the stride. Names of the parts are torchvision's.
+
+    Args:
+        n_in: channels of the input.
+        width: channels of the block and of its output.
+        stride: of each dimension.
+        kind: images or clips.
     """
 
-    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+    expansion = 1
+
+    def __init__(self, n_in: int, width: int, stride: int, kind: Kind = IMAGES) -> None:
         super().__init__()
-        self.conv1 = conv3x3(n_in, n_out, stride)
-        self.bn1 = nn.BatchNorm2d(n_out)
-        self.conv2 = conv3x3(n_out, n_out)
-        self.bn2 = nn.BatchNorm2d(n_out)
-        self.downsample: nn.Sequential | None = None
-        if stride != 1 or n_in != n_out:
-            self.downsample = nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
+        self.conv1 = kind.conv3(n_in, width, stride)
+        self.bn1 = kind.norm(width)
+        self.conv2 = kind.conv3(width, width)
+        self.bn2 = kind.norm(width)
+        self.downsample = shortcut_of(kind, n_in, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """ReLU of the branch plus the shortcut."""
@@ -54,33 +76,94 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(out)) + shortcut, inplace=True)
 
 
+class Bottleneck(nn.Module):
+    """1, 3 and 1 pixels, to four times the width, and a shortcut; the middle convolution has the stride.
+
+    That is torchvision's place for it; the paper has it in the first. Args as of `BasicBlock`.
+    """
+
+    expansion = 4
+
+    def __init__(self, n_in: int, width: int, stride: int, kind: Kind = IMAGES) -> None:
+        super().__init__()
+        n_out = width * self.expansion
+        self.conv1 = kind.conv(n_in, width, 1, bias=False)
+        self.bn1 = kind.norm(width)
+        self.conv2 = kind.conv3(width, width, stride)
+        self.bn2 = kind.norm(width)
+        self.conv3 = kind.conv(width, n_out, 1, bias=False)
+        self.bn3 = kind.norm(n_out)
+        self.downsample = shortcut_of(kind, n_in, n_out, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """ReLU of the branch plus the shortcut."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
+        return F.relu(self.bn3(self.conv3(out)) + shortcut, inplace=True)
+
+
+class Stem(NamedTuple):
+    """The first convolution, and the 3-pixel stride-2 max-pool after it, if any.
+
+    Attributes:
+        kernel: one length, or one for each dimension.
+        stride: likewise.
+        pool: whether there is a max-pool.
+    """
+
+    kernel: int | tuple[int, ...]
+    stride: int | tuple[int, ...]
+    pool: bool
+
+
+SMALL = Stem(3, 1, pool=False)
+IMAGENET = Stem(7, 2, pool=True)
+
+
 class ResidualNetwork(nn.Module):
-    """3 x 3 stride-1 stem, stages of `BasicBlock` that double the channels and halve the map, mean, one linear layer.
+    """Stem, stages of blocks that double the channels and halve the map, mean over the map, one linear layer.
 
     Args:
         blocks: number of blocks of each stage.
-        width: channels of the stem and the first stage.
+        width: channels of the stem and of the blocks of the first stage.
         n_classes: number of outputs.
+        block: `BasicBlock` or `Bottleneck`.
+        stem: `SMALL`, for images of 32 or 64 pixels, `IMAGENET`, or another.
+        kind: images or clips.
     """
 
-    def __init__(self, blocks: Sequence[int], width: int, n_classes: int) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[int],
+        width: int,
+        n_classes: int,
+        block: type[BasicBlock] | type[Bottleneck] = BasicBlock,
+        stem: Stem = SMALL,
+        kind: Kind = IMAGES,
+    ) -> None:
         super().__init__()
-        self.conv1 = conv3x3(3, width)
-        self.bn1 = nn.BatchNorm2d(width)
+        padding = stem.kernel // 2 if isinstance(stem.kernel, int) else tuple(k // 2 for k in stem.kernel)
+        self.conv1 = kind.conv(3, width, stem.kernel, stem.stride, padding, bias=False)
+        self.bn1 = kind.norm(width)
+        self.maxpool = kind.pool(3, 2, 1) if stem.pool else None
         self.n_stages = len(blocks)
+        self._map = tuple(range(2, 2 + kind.n_dims))
         channels = width
         for stage, n_blocks in enumerate(blocks):
-            n_out = width * 2**stage
-            parts = [BasicBlock(channels, n_out, 1 if stage == 0 else 2)]
-            parts += [BasicBlock(n_out, n_out, 1) for _ in range(n_blocks - 1)]
+            parts = []
+            for i in range(n_blocks):
+                parts.append(block(channels, width * 2**stage, 2 if stage and i == 0 else 1, kind))
+                channels = width * 2**stage * block.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*parts))
-            channels = n_out
         self.fc = nn.Linear(channels, n_classes)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, 3, H, W) to logits (N, n_classes)."""
+        """Images (N, 3, H, W), or clips (N, 3, T, H, W), to logits (N, n_classes)."""
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        if self.maxpool is not None:
+            out = self.maxpool(out)
         for stage in range(self.n_stages):
             out = self.get_submodule(f"layer{stage + 1}")(out)
-        return cast(Tensor, self.fc(out.mean(dim=(2, 3))))
+        return cast(Tensor, self.fc(out.mean(dim=self._map)))

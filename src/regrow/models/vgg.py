@@ -1,4 +1,4 @@
-"""VGG-11 and VGG-16 (Simonyan and Zisserman 2014, arXiv:1409.1556) with batch normalisation, for small images."""
+"""VGG-11, 13, 16 and 19 (Simonyan and Zisserman 2014, arXiv:1409.1556) with batch normalisation, for small images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from regrow.models._family import Family, Request
 from regrow.models._residual import initialise
 
 #: Convolutions of each stage; a 2 x 2 max-pool ends every stage.
-STAGES = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
+STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 #: Channels of each stage, in widths.
 FACTORS = (1, 2, 4, 8, 8)
 
@@ -20,7 +20,7 @@ class VGG(nn.Module):
     """Stages of 3 x 3 convolution (with bias), normalisation and ReLU; the mean over the last map; one linear layer.
 
     Args:
-        depth: 11 or 16 (layers with weights in the paper, whose three linear layers are one here).
+        depth: 11, 13, 16 or 19 (layers with weights in the paper, whose three linear layers are one here).
         width: channels of the first stage, 64 in the paper.
         n_classes: number of outputs.
     """
@@ -50,12 +50,12 @@ def vgg(request: Request) -> nn.Module:
 
 
 FAMILY = Family(
-    label="vgg11, vgg16",
-    pattern=re.compile(r"vgg(11|16)"),
+    label="vgg11, vgg13, vgg16, vgg19",
+    pattern=re.compile(r"vgg(11|13|16|19)"),
     text="VGG with batch normalisation and one linear layer: five stages of width to 8 x width",
-    source="Simonyan and Zisserman 2014, arXiv:1409.1556, table 1, columns A and D",
+    source="Simonyan and Zisserman 2014, arXiv:1409.1556, table 1, columns A, B, D and E",
     build=vgg,
-    examples=("vgg11", "vgg16"),
+    examples=("vgg11", "vgg13", "vgg16", "vgg19"),
     width=64,
     min_image_size=32,
 )
