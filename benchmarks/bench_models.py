@@ -108,18 +108,18 @@ def rows() -> list[dict[str, Any]]:
 _HEAD = (
     "# Networks and their published sizes",
     "",
-    "Made by `python benchmarks/bench_models.py`. Multiply-adds are of one forward pass of one sample, as most sources",
-    "count FLOPs; regrow's own cost functions count 2 operations for each. A row agrees where it is within 0.5 % of the",
-    "published figure or rounds to its digits. `regrow list models` names all networks.",
+    "Made by `python benchmarks/bench_models.py`. Multiply-adds are of one forward pass of one sample, as most",
+    "sources count FLOPs; regrow's own cost functions count 2 operations for each. A row agrees where it is within",
+    "0.5 % of the published figure or rounds to its digits. `regrow list models` names all networks.",
     "",
     "| network | classes, input | parameters | published | multiply-adds | published | agrees | source |",
     "| --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 _TAIL = (
     "",
-    "The 3D residual networks have no figure at hand for their exact stem: the blocks of `resnet3d18` are tested against",
-    "torchvision's `r3d_18`, whose stem spans 3 frames in place of 7 and has no pool, and `resnet3d50` is the inflation",
-    "of `resnet50`, weight for weight.",
+    "The 3D residual networks have no figure at hand for their exact stem: the blocks of `resnet3d18` are tested",
+    "against torchvision's `r3d_18`, whose stem spans 3 frames in place of 7 and has no pool, and `resnet3d50` is the",
+    "inflation of `resnet50`, weight for weight.",
 )
 
 
