@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -158,9 +159,16 @@ def _places(
     return by_rate
 
 
+def _rise(times: Sequence[int | None]) -> bool:
+    """Whether times can be trusted: all there, each later than the last. Those of AVI files with B-frames are not."""
+    return all(a is not None and b is not None and a < b for a, b in itertools.pairwise(times))
+
+
 def _held(
     found: Sequence[tuple[int | None, Frames]], n_frames: int, place: Callable[[int | None, int, int], int]
 ) -> Frames:
+    if not _rise([time for time, _ in found]):
+        found = [(None, frame) for _, frame in found]
     first = next((time for time, _ in found if time is not None), 0)
     held: list[Frames | None] = [None] * n_frames
     for number, (time, frame) in enumerate(found):
@@ -388,14 +396,15 @@ def transcode(
     with opened(content) as source:
         stream = source.streams.video[0]
         old, base = rate_of(stream), stream.time_base
-        frames = decoded(source)
         if rate is None:
-            return encode(frames, old, encoder, options, container=container, bit_rate=bit_rate)
+            return encode(decoded(source), old, encoder, options, container=container, bit_rate=bit_rate)
+        trusted = base is not None and _rise([frame.pts for frame in decoded(source)])
+    with opened(content) as source:
 
         def time_of(frame: Any) -> Fraction | None:
-            return None if frame.pts is None or base is None else frame.pts * base
+            return frame.pts * base if trusted else None
 
-        shown = resampled(frames, old, Fraction(rate), time_of)
+        shown = resampled(decoded(source), old, Fraction(rate), time_of)
         return encode(shown, Fraction(rate), encoder, options, container=container, bit_rate=bit_rate)
 
 

@@ -479,6 +479,19 @@ def test_frames_of_varying_rate_are_dropped_by_their_times() -> None:
     assert shown == [max(n for n in range(40) if ticks[n] <= k) for k in range(end)]
 
 
+def test_times_that_do_not_rise_are_not_trusted() -> None:
+    """AVI files with B-frames of Xvid tell times in the order of coding: frames are then placed by their number."""
+    frames = [np.full((1, 1, 3), value, np.uint8) for value in range(4)]
+
+    def held(times: list[int | None]) -> list[int]:
+        place = clips._places([1, 2, 3, 4, 5], 5, Fraction(1, 25), Fraction(25))
+        return clips._held(list(zip(times, frames, strict=True)), 5, place)[:, 0, 0, 0].tolist()
+
+    assert held([1, 2, 4, 5]) == [0, 1, 1, 2, 3]
+    for times in ([1, 2, 4, 3], [1, 2, 2, 3], [1, None, 3, 4]):
+        assert held(times) == [0, 1, 2, 3, 3]
+
+
 def test_turned_video_is_shown_upright() -> None:
     class Turned:
         rotation = -90

@@ -100,9 +100,9 @@ def test_networks_that_crash_torch_in_channels_last_are_refused(monkeypatch: pyt
     narrow, wide = ({"name": "resnet8", "width": width} for width in (4, 8))
     precision = {"dtype": "fp32", "channels_last": True}
 
-    def build(model: dict[str, Any]) -> None:
+    def build(model: dict[str, Any], side: int = 32) -> None:
         run = settings(model=model, precision=precision)
-        network.build_network(run.model, 10, 32, seed=0, precision=run.precision)
+        network.build_network(run.model, 10, side, seed=0, precision=run.precision)
 
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -116,6 +116,10 @@ def test_networks_that_crash_torch_in_channels_last_are_refused(monkeypatch: pyt
     assert list(told["step_s"]) == ["fp32"]
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     build(narrow)
+    for model in (narrow, wide):  # with AVX-512 on larger maps, up to 12 channels
+        with pytest.raises(InputError, match=r"corrupts memory .*channels_last: no"):
+            build(model, side=64)
+    build({"name": "resnet8", "width": 16}, side=64)
 
 
 def test_each_seed_moves_its_own_stream_alone(images: ImageSet, tmp_path: Path) -> None:

@@ -224,15 +224,15 @@ def _open(source: str, split: str, data_root: Path | None, side: int | None, sca
 
 def _folder(path: Path, side: int | None, scale: str | None) -> _Given:
     """Pictures of a folder, prepared as for the published sets where it is one of their sources."""
+    from regrow import data
     from regrow.corruptions.scales import SCALES
-    from regrow.corruptions.writer.manifest import TINY_CAVEAT
     from regrow.data import pictures
 
     if (path / "wnids.txt").exists() or (path / "val" / "val_annotations.txt").exists():
         if (side or 64) != 64:
             raise InputError(f"--side {side}: pictures of Tiny-ImageNet have 64 px.", "leave --side out.")
         tiny = pictures.tiny_imagenet(path)
-        return _Given(tiny, tiny.name, "tree", [TINY_CAVEAT])
+        return _Given(tiny, tiny.name, "tree", [data.spec("tiny_imagenet").caveat])
     if scale is not None and scale not in SCALES:
         raise UnknownNameError("scale", scale, SCALES, "leave --scale out.")
     side = side or SCALES[scale or "imagenet"]

@@ -173,14 +173,16 @@ class _Asked:
 
     def notes(self, side: int) -> list[str]:
         """What must be said of corruptions that were made here."""
-        from regrow import corruptions
+        from regrow import corruptions, data
         from regrow.corruptions.frost import folder_under
         from regrow.study.cells import cell_notes
 
         if self.is_published:
             return []
         frost = folder_under(self.data_root)
-        return cell_notes(self.names or corruptions.names(), side, self.mode, stored=self.stored, frost=frost)
+        caveat = data.spec(self.source).caveat
+        notes = cell_notes(self.names or corruptions.names(), side, self.mode, stored=self.stored, frost=frost)
+        return notes + ([caveat] if caveat else [])
 
 
 def _check_pair(one: CheckedModel, other: CheckedModel) -> None:

@@ -27,7 +27,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['cifar10', 'cifar100', 'cues']
+        ['cifar10', 'cifar100', 'cues', 'tiny_imagenet']
     """
     return sorted(module.name for module in pkgutil.iter_modules(sets.__path__) if not module.name.startswith("_"))
 

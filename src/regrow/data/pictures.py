@@ -63,8 +63,11 @@ class Folder:
         Raises:
             DataError: it cannot be read, or has more than 8 bits a channel.
         """
-        place = self._places[i] if self._places else self.files[i]
-        return read_picture(self.root / place, self.side)
+        return read_picture(self.place(i), self.side)
+
+    def place(self, i: int, /) -> Path:
+        """Where the file lies."""
+        return self.root / (self._places[i] if self._places else self.files[i])
 
 
 def folder(path: Path, side: int) -> Folder:

@@ -35,6 +35,7 @@ class DataSpec:
         licence: under which terms the images may be used.
         hint: the ways to get it, as one sentence that can follow "Next:".
         options: settings of a generated set and their defaults.
+        caveat: what must be said beside numbers on it, if anything.
     """
 
     name: str
@@ -49,6 +50,7 @@ class DataSpec:
     licence: str
     hint: str
     options: Options = field(default_factory=dict)
+    caveat: str = ""
 
     @property
     def n_classes(self) -> int:

@@ -112,6 +112,7 @@ def make_cells(
     spec = data.spec(recipe.data.name)
     frost = folder_under(data_root)
     notes = cell_notes(names, spec.image_size, chosen.mode, stored=chosen.stored, frost=frost)
+    notes += [spec.caveat] if spec.caveat else []
     source = {
         "data": recipe.data.model_dump(mode="json", exclude={"train_images"}),
         **options,

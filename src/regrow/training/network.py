@@ -10,6 +10,10 @@ from regrow.errors import InputError
 from regrow.training.settings import ModelSettings, Precision, TrainingSettings
 
 
+#: Largest side of an image in pixels at which AVX-512 kernels were seen to be safe for any number of channels.
+_SAFE_SIDE = 48
+
+
 def build_network(
     settings: ModelSettings, n_classes: int, image_size: int, *, seed: int, precision: Precision
 ) -> nn.Module:
@@ -28,23 +32,30 @@ def build_network(
             settings.name, n_classes, image_size=image_size, width=settings.width, options=settings.options
         )
     if precision.channels_last:
-        if fault := channels_last_fault(model):
-            raise InputError(fault, "widen the network to 8 channels or more, or set training.channels_last: no.")
+        if fault := channels_last_fault(model, image_size):
+            raise InputError(fault, "widen the network to 16 channels or more, or set training.channels_last: no.")
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 
-def channels_last_fault(model: nn.Module) -> str:
+def channels_last_fault(model: nn.Module, image_size: int) -> str:
     """Why this network must not be trained in channels-last order here; empty where it may.
 
-    Strided 1 x 1 convolutions of fewer than 8 input channels overrun memory in the backward pass of oneDNN's kernels
-    for processors without AVX-512 (seen with torch 2.13.0: heap corruption after some steps, at 2 to 6 channels; 8 to
-    28 are fine).
+    Strided 1 x 1 convolutions of few input channels overrun memory in the backward pass of oneDNN's kernels for
+    processors (seen with torch 2.13.0: heap corruption after some steps). Without AVX-512 at 2 to 6 channels on maps of
+    32 pixels, where 8 to 28 are fine; with AVX-512 at 2 to 12 channels on maps of 56 to 128 pixels, where 15 and more
+    are fine, as are all on maps of up to 52.
+
+    Args:
+        model: the network.
+        image_size: side of its input, pixels.
     """
-    if torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+    if torch.cuda.is_available():
         return ""
+    has_avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    fewest = 16 if image_size > _SAFE_SIDE else 0 if has_avx512 else 8
     for name, module in model.named_modules():
-        if not isinstance(module, nn.Conv2d) or module.in_channels // module.groups >= 8:
+        if not isinstance(module, nn.Conv2d) or module.in_channels // module.groups >= fewest:
             continue
         if set(module.kernel_size) == {1} and set(module.stride) != {1}:
             return f"torch corrupts memory on this processor when {name} is trained in channels-last order."

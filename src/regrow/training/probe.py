@@ -35,7 +35,7 @@ def choose_precision(
     dtypes = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
     layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
     if training.channels_last == "auto" and channels_last_fault(
-        build_network(model, n_classes, image_size, seed=0, precision=Precision())
+        build_network(model, n_classes, image_size, seed=0, precision=Precision()), image_size
     ):
         layouts = [False]
     candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]

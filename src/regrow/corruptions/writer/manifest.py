@@ -24,12 +24,6 @@ SCHEMA = 2
 MANIFEST = "manifest.json"
 CLEAN = "clean"
 
-#: Said of every set made from the validation images of Tiny-ImageNet.
-TINY_CAVEAT = (
-    "regenerated: the published Tiny-ImageNet-C was made from ImageNet's validation images, cut out and resized, so "
-    "the public val set is not its clean twin, and numbers on this set and on the published one are not comparable"
-)
-
 #: Called with (images done, images in all, corruption).
 Progress = Callable[[int, int, str], None]
 
