@@ -9,7 +9,6 @@ from regrow import models, seeds
 from regrow.errors import InputError
 from regrow.training.settings import ModelSettings, Precision, TrainingSettings
 
-
 #: Largest side of an image in pixels at which AVX-512 kernels were seen to be safe for any number of channels.
 _SAFE_SIDE = 48
 
