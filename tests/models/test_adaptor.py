@@ -41,6 +41,38 @@ class TestLibraries:
         model = models.build("torchvision:inception_v3", 4, image_size=75)
         assert model(torch.zeros(2, 3, 75, 75)).shape == (2, 4)
 
+    def test_a_stem_of_stride_one_keeps_the_map_of_small_images(self):
+        usual, fine = (
+            models.build("timm:efficientnet_b0", 7, image_size=64, options=options).eval()
+            for options in ({}, {"stem_stride": 1})
+        )
+        assert sum(p.numel() for p in usual.parameters()) == sum(p.numel() for p in fine.parameters())
+        x = torch.zeros(1, 3, 64, 64)
+        with torch.no_grad():
+            assert usual.forward_features(x).shape[-2:] == (2, 2)
+            assert fine.forward_features(x).shape[-2:] == (4, 4)
+            assert fine(x).shape == (1, 7)
+
+    def test_stochastic_depth_and_dropout_are_set(self):
+        options = {"drop_path": 0.3, "dropout": 0.2}
+        model = models.build("timm:test_vit", 5, image_size=160, options=options)
+        rates = [m.drop_prob for m in model.modules() if type(m).__name__ == "DropPath"]
+        assert max(rates) == pytest.approx(0.3)
+        assert model.head_drop.p == 0.2
+
+    @pytest.mark.parametrize(
+        ("name", "options", "said"),
+        [
+            ("timm:test_vit", {"stem_stride": 1}, "cuts patches"),
+            ("timm:test_resnet", {"stem_stride": 0}, "from 1 to 4"),
+            ("timm:test_resnet", {"drop_path": 1}, r"drop_path must be in \[0, 1\)"),
+            ("timm:test_resnet", {"dropout": "x"}, r"dropout must be in \[0, 1\)"),
+        ],
+    )
+    def test_options_that_cannot_be_are_refused(self, name, options, said):
+        with pytest.raises(InputError, match=said):
+            models.build(name, 5, image_size=160, options=options)
+
     def test_weights_follow_from_torch_s_seed_and_trying_the_network_leaves_no_trace(self):
         def made() -> dict[str, torch.Tensor]:
             torch.manual_seed(3)

@@ -29,7 +29,7 @@ def corrupt(
     source: Annotated[
         str,
         typer.Argument(
-            help="cifar10, cifar100, cues, or a folder of pictures (ImageNet, Tiny-ImageNet, yours) or clips (UCF101)."
+            help="A data set (regrow list data), or a folder of pictures (ImageNet, Tiny-ImageNet, yours) or of clips."
         ),
     ],
     out_dir: Annotated[Path | None, typer.Option("--out", help="Folder of the corrupted set.")] = None,
@@ -61,7 +61,7 @@ def corrupt(
     codec: Annotated[
         str | None, typer.Option(help="Encoder of jpeg_compression: libjpeg9, the published one, or pillow.")
     ] = None,
-    on_bad: Annotated[str, typer.Option(help="At an unreadable picture: stop, or skip it and count.")] = "stop",
+    on_bad: Annotated[str, typer.Option(help="At an unreadable picture or clip: stop, or skip it and count.")] = "stop",
     clean: Annotated[
         bool, typer.Option("--clean", help="Trees, clips: also write the clean ones, as clean/0.")
     ] = False,
@@ -81,8 +81,8 @@ def corrupt(
 ) -> None:
     """Write a corrupted copy of a data set, or of a folder of pictures or clips, on all cores.
 
-    The same call goes on where an interrupted one stopped. With --verify, exit code 1 says that a file is missing or
-    is not what it should be.
+    The same call goes on where an interrupted one stopped. With --verify, exit code 1 says that a file is missing
+    or is not what it should be.
     """
     from regrow.corruptions.frost import folder_under
 

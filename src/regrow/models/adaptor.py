@@ -43,6 +43,27 @@ def _pretrained(request: Request) -> bool:
     return value
 
 
+def _share(request: Request, key: str) -> float:
+    value = request.options.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise InputError(f"the option {key} must be in [0, 1), got {value!r}.", "e.g. 0.1.")
+    return float(value)
+
+
+def _with_stem_stride(model: nn.Module, request: Request) -> nn.Module:
+    """The model, its first convolution at another stride: 1 for images far smaller than its own."""
+    stride = request.options.get("stem_stride")
+    if stride is None:
+        return model
+    if isinstance(stride, bool) or not isinstance(stride, int) or not 1 <= stride <= 4:
+        raise InputError(f"the option stem_stride must be a whole number from 1 to 4, got {stride!r}.", "e.g. 1.")
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.stride == first.kernel_size:
+        raise InputError(f"{request.name} has no strided stem: its first layer cuts patches.", "leave stem_stride out.")
+    first.stride = (stride, stride)
+    return model
+
+
 def _no_weights(request: Request, error: Exception) -> InputError:
     return InputError(
         f"{request.name}: the pretrained weights could not be had: {error}.",
@@ -85,18 +106,27 @@ def _timm(name: str) -> Any:
 
 
 def timm_model(request: Request) -> nn.Module:
-    """A network of timm with a head for ``n_classes``; option ``pretrained`` (a new head unless 1000 classes fit)."""
+    """A network of timm with a head for ``n_classes``.
+
+    Options: ``pretrained`` (a new head unless 1000 classes fit), ``drop_path`` and ``dropout`` (stochastic depth, and
+    dropout before the head, as far as the network has them), ``stem_stride`` (of the first convolution).
+
+    Raises:
+        InputError: an option that the network has not, or weights that could not be had.
+    """
     timm, pretrained = _timm(request.part), _pretrained(request)
+    rates = {"drop_path_rate": _share(request, "drop_path"), "drop_rate": _share(request, "dropout")}
+    rates = {key: rate for key, rate in rates.items() if rate}
     cfg = timm.get_pretrained_cfg(request.part)
     fixed = cfg is not None and cfg.fixed_input_size and cfg.input_size[-1] != request.image_size
     size = {"img_size": request.image_size} if fixed else {}
     try:
-        model = timm.create_model(request.part, pretrained=pretrained, num_classes=request.n_classes, **size)
+        model = timm.create_model(request.part, pretrained=pretrained, num_classes=request.n_classes, **size, **rates)
     except OSError as error:
         raise _no_weights(request, error) from error
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise _not_built(request, error) from error
-    return _tried(model, request)
+    return _tried(_with_stem_stride(model, request), request)
 
 
 def timm_spec(name: str) -> InputSpec | None:
@@ -169,11 +199,12 @@ def torchvision_spec(name: str) -> InputSpec | None:
 TIMM = Family(
     label="timm:NAME",
     pattern=re.compile(r"timm:(.+)"),
-    text="any network of timm, e.g. timm:resnet50, timm:vit_tiny_patch16_224; option pretrained",
+    text="any network of timm, e.g. timm:resnet50, timm:vit_tiny_patch16_224; options pretrained, drop_path, "
+    "dropout, stem_stride",
     source="timm (extra regrow[models])",
     build=timm_model,
     prefixes=("timm:NAME",),
-    options=("pretrained",),
+    options=("pretrained", "drop_path", "dropout", "stem_stride"),
     spec=timm_spec,
 )
 
