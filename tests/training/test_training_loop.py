@@ -122,6 +122,77 @@ def test_networks_that_crash_torch_in_channels_last_are_refused(monkeypatch: pyt
     build({"name": "resnet8", "width": 16}, side=64)
 
 
+def test_adamw_without_decay_of_norms_equals_a_plain_loop_bit_for_bit(images: ImageSet, tmp_path: Path) -> None:
+    training = {**settings().training.model_dump(), "optimizer": "adamw", "lr": 0.002, "weight_decay": 0.05}
+    run = settings(
+        training={**training, "decay_norms": False, "betas": (0.8, 0.99), "eps": 1e-7, "schedule": "constant"}
+    )
+    Trainer(run, images, tmp_path).train()
+    torch.manual_seed(seeds.torch_seed(1, "init"))
+    model = models.build("resnet8", 10, image_size=32, width=4)
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    free = [p for p in model.parameters() if p.ndim <= 1]
+    assert len(decayed) == 10
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": free, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=0.002, betas=(0.8, 0.99), eps=1e-7)
+    batches = Batches(images.images, images.labels, BATCH, images.spec, flip=True, crop=2, seed=3)
+    warmup = round(0.2 * STEPS)
+    for step in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.002 * (step + 1) / warmup if step < warmup else 0.002
+        x, y = batches.batch(step)
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    for name, value in weights(tmp_path).items():
+        assert torch.equal(value, model.state_dict()[name]), name
+
+
+@pytest.mark.usefixtures("libraries")
+def test_tokens_and_positions_of_timm_do_not_decay() -> None:
+    from regrow.training.network import build_optimizer
+
+    model = models.build("timm:test_vit", 10, image_size=160)
+    train = settings(training={**settings().training.model_dump(), "decay_norms": False}).training
+    decayed, free = (group["params"] for group in build_optimizer(model, train).param_groups)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert {"pos_embed", "cls_token"} <= {names[id(p)] for p in free}
+    assert "blocks.0.attn.qkv.weight" in {names[id(p)] for p in decayed}
+    assert len(decayed) + len(free) == len(names)
+
+
+@pytest.mark.parametrize("method", ["dense", "rigl"])
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_parts_of_a_batch_add_up_to_it(images: ImageSet, tmp_path: Path, method: str, parts: int) -> None:
+    model = {"name": "mlp", "width": 24}  # without batch norm, whose statistics are those of a part
+
+    def trained(folder: str, accumulate: int) -> Trainer:
+        training = {**settings().training.model_dump(), "accumulate": accumulate, "lr": 0.02}
+        trainer = Trainer(settings(method, model=model, training=training), images, tmp_path / folder)
+        trainer.train()
+        return trainer
+
+    whole, split = trained("whole", 1), trained("split", parts)
+    for name, value in weights(tmp_path / "split").items():
+        torch.testing.assert_close(value, weights(tmp_path / "whole")[name], rtol=1e-3, atol=1e-5)
+    assert split.sparsifier.density == whole.sparsifier.density
+    rows = [files.read_lines(tmp_path / f / "metrics.jsonl")[-1] for f in ("whole", "split")]
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-4)
+    assert rows[0]["accuracy"] == rows[1]["accuracy"]
+
+
+def test_settings_that_came_later_leave_the_identity_of_earlier_runs() -> None:
+    before = settings().identity()["training"]
+    assert not {"accumulate", "betas", "eps", "decay_norms"} & set(before)
+    changed = settings(training={**settings().training.model_dump(), "accumulate": 2}).identity()["training"]
+    assert changed == {**before, "accumulate": 2}
+
+
+def test_a_batch_has_at_least_as_many_images_as_parts() -> None:
+    with pytest.raises(ValueError, match="a batch of 8 cannot be split into 9 parts"):
+        settings(training={**settings().training.model_dump(), "accumulate": 9})
+
+
 def test_each_seed_moves_its_own_stream_alone(images: ImageSet, tmp_path: Path) -> None:
     def start(**change: int) -> Trainer:
         return Trainer(

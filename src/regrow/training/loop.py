@@ -173,12 +173,18 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.total, train)
         inputs, labels = self.batches.batch(self.step)
-        logits = self.model(inputs)
-        loss = F.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
         self.stepper.zero_grad()
-        self.fabric.backward(loss)
+        total, hits = torch.zeros((), device=labels.device), torch.zeros((), dtype=torch.long, device=labels.device)
+        for part, wanted in zip(inputs.chunk(train.accumulate), labels.chunk(train.accumulate), strict=True):
+            logits = self.model(part)
+            loss = F.cross_entropy(logits, wanted, label_smoothing=train.label_smoothing)
+            if len(wanted) != len(labels):
+                loss = loss * (len(wanted) / len(labels))  # parts add up to the mean over the batch
+            self.fabric.backward(loss)
+            total += loss.detach()
+            hits += (logits.detach().argmax(1) == wanted).sum()
         self.stepper.step()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        return total, hits
 
     def _log(self, loss: float, accuracy: float, steps: int, seconds: float) -> Progress:
         if not math.isfinite(loss):

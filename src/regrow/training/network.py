@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -62,9 +64,26 @@ def channels_last_fault(model: nn.Module, image_size: int) -> str:
 
 
 def build_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """SGD with momentum over all parameters, biases and norms included, as the reference codes have it."""
+    """SGD with momentum, or AdamW, over all parameters.
+
+    With ``decay_norms`` biases and norms decay too, as the reference codes for SGD have it; without, only what has two
+    or more dimensions does, less what the network itself exempts (timm's ``no_weight_decay``: tokens, positions).
+    """
+    groups: Any = model.parameters()
+    if not settings.decay_norms:
+        exempt: set[str] = getattr(model, "no_weight_decay", set)()
+        named = list(model.named_parameters())
+        free = [p.ndim <= 1 or name in exempt for name, p in named]
+        groups = [
+            {"params": [p for (_, p), is_free in zip(named, free, strict=True) if not is_free]},
+            {"params": [p for (_, p), is_free in zip(named, free, strict=True) if is_free], "weight_decay": 0.0},
+        ]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(
+            groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, weight_decay=settings.weight_decay
+        )
     return torch.optim.SGD(
-        model.parameters(),
+        groups,
         lr=settings.lr,
         momentum=settings.momentum,
         nesterov=settings.nesterov,

@@ -77,10 +77,11 @@ class _Stepper:
         self.fabric = make_fabric(precision)
         network = build_network(model, n_classes, image_size, seed=0, precision=precision).to(self.fabric.device)
         self.model, self.optimizer = self.fabric.setup(network, build_optimizer(network, training))
-        inputs = torch.zeros(training.batch, 3, image_size, image_size)
+        n = -(-training.batch // training.accumulate)  # one part of a batch shows the arithmetic as well
+        inputs = torch.zeros(n, 3, image_size, image_size)
         layout = torch.channels_last if precision.channels_last else torch.contiguous_format
         self.inputs = inputs.to(self.fabric.device).contiguous(memory_format=layout)
-        self.labels = torch.arange(training.batch, device=self.fabric.device) % n_classes
+        self.labels = torch.arange(n, device=self.fabric.device) % n_classes
         self.seconds(steps=1)  # warm-up: kernels are chosen and memory is taken here
 
     def seconds(self, steps: int) -> float:

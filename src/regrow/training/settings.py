@@ -91,11 +91,15 @@ class TrainingSettings(Settings):
     steps: int | None = Field(default=None, ge=1, description="optimiser steps; or give epochs")
     epochs: float | None = Field(default=None, gt=0, description="passes over the training images; or give steps")
     batch: int = Field(default=128, ge=1)
-    optimizer: Literal["sgd"] = "sgd"
+    accumulate: int = Field(default=1, ge=1, description="parts that a batch is split into; gradients add up")
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(default=0.1, gt=0)
     momentum: Fraction = 0.9
     nesterov: bool = True
+    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), description="adamw: decay of both moments")
+    eps: float = Field(default=1e-8, gt=0, description="adamw: added to the root of the second moment")
     weight_decay: float = Field(default=5e-4, ge=0)
+    decay_norms: bool = Field(default=True, description="whether biases and norm parameters decay too")
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     milestones: list[Fraction] = Field(default=[0.5, 0.75], description="step schedule: shares of training")
     gamma: float = Field(default=0.1, gt=0, le=1, description="step schedule: factor at each milestone")
@@ -111,8 +115,10 @@ class TrainingSettings(Settings):
     def _length_and_optimiser(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs")
-        if self.nesterov and self.momentum == 0:
+        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum > 0")
+        if self.accumulate > self.batch:
+            raise ValueError(f"a batch of {self.batch} cannot be split into {self.accumulate} parts")
         return self
 
 
@@ -121,6 +127,10 @@ class Precision(Settings):
 
     dtype: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
+
+
+#: Settings of training that were added after the first studies, and what was done before.
+_LATER: dict[str, Any] = {"accumulate": 1, "betas": [0.9, 0.999], "eps": 1e-8, "decay_norms": True}
 
 
 class RunSettings(Settings):
@@ -139,5 +149,8 @@ class RunSettings(Settings):
         values = self.model_dump(mode="json")
         for key in ("checkpoint_seconds", "log_every", "precision", "channels_last"):
             del values["training"][key]
+        for key, default in _LATER.items():  # runs of before these settings keep their identity
+            if values["training"][key] == default:
+                del values["training"][key]
         del values["method"]["label"]
         return values
