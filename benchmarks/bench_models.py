@@ -120,6 +120,12 @@ _TAIL = (
     "The 3D residual networks have no figure at hand for their exact stem: the blocks of `resnet3d18` are tested",
     "against torchvision's `r3d_18`, whose stem spans 3 frames in place of 7 and has no pool, and `resnet3d50` is the",
     "inflation of `resnet50`, weight for weight.",
+    "",
+    "## Your own",
+    "",
+    "A recipe takes `model: {name: my_nets:build, options: {depth: 4}}`: `build(n_classes, **options)` of `my_nets.py` in",
+    "the current folder, or of an installed module; it is given `image_size` too if it takes that. The file is part of a",
+    "run's identity: when it has changed, an unfinished study says so and does not go on with another network.",
 )
 
 

@@ -101,8 +101,8 @@ def build(
             "leave width out, or choose a network of regrow's own: `regrow list models`.",
         )
     given = dict(options or {})
-    unknown = sorted(set(given) - set(family.options))
-    if unknown:
+    unknown = [] if family.options is None else sorted(set(given) - set(family.options))
+    if unknown and family.options is not None:
         if not family.options:
             raise InputError(f"{name} takes no options, got {', '.join(unknown)}.", "leave the options out.")
         raise UnknownNameError("model option", unknown[0], family.options, "correct or leave out the option.")

@@ -64,7 +64,7 @@ class Family:
         prefixes: for the error too, where the members are another library's.
         width: default number of channels of the first stage, or None where it cannot be set.
         min_image_size: smallest side in pixels.
-        options: names of the options it takes.
+        options: names of the options it takes; ``None`` = any.
         frames: frames of a clip that it was published for, where it takes clips (N, 3, T, S, S); None for images.
         spec: input specification of the published weights, by group 1 of the pattern; None where there are none.
     """
@@ -78,6 +78,6 @@ class Family:
     prefixes: tuple[str, ...] = ()
     width: int | None = None
     min_image_size: int = 1
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] | None = ()
     frames: int | None = None
     spec: Callable[[str], InputSpec | None] | None = None

@@ -79,7 +79,7 @@ def _not_built(request: Request, reason: object) -> InputError:
     )
 
 
-def _tried(model: nn.Module, request: Request) -> nn.Module:
+def tried(model: nn.Module, request: Request) -> nn.Module:
     """The model itself, after one image of the asked size has gone through it."""
     model.eval()
     try:
@@ -126,7 +126,7 @@ def timm_model(request: Request) -> nn.Module:
         raise _no_weights(request, error) from error
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise _not_built(request, error) from error
-    return _tried(_with_stem_stride(model, request), request)
+    return tried(_with_stem_stride(model, request), request)
 
 
 def timm_spec(name: str) -> InputSpec | None:
@@ -180,7 +180,7 @@ def torchvision_model(request: Request) -> nn.Module:
         raise _no_weights(request, error) from error
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise _not_built(request, error) from error
-    return _tried(model, request)
+    return tried(model, request)
 
 
 def torchvision_spec(name: str) -> InputSpec | None:

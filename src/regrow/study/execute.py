@@ -53,7 +53,8 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     recipe, stored = store.recipe(), files.read_json(run / "run.json")
     settings = RunSettings.model_validate(stored["settings"])
     if stored["fingerprint"] != files.value_digest(settings.identity()):
-        raise DataError(f"{run / 'run.json'} was altered.", "choose another --out and start again.")
+        changed = f", or the source of {settings.model.name} has changed" if ":" in settings.model.name else ""
+        raise DataError(f"{run / 'run.json'} was altered{changed}.", "choose another --out and start again.")
     weights_file = run / "model.safetensors"
     if not (weights_file.exists() and (run / "result.json").exists()):
         train(settings, run, data_root, report)

@@ -153,4 +153,10 @@ class RunSettings(Settings):
             if values["training"][key] == default:
                 del values["training"][key]
         del values["method"]["label"]
+        if ":" in self.model.name:
+            from regrow.models.user import source_digest  # needs torch, which settings do not
+
+            source = source_digest(self.model.name)
+            if source is not None:  # a network of the user's is another one when its file has changed
+                values["model"]["source_sha256"] = source
         return values

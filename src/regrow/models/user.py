@@ -1,0 +1,110 @@
+"""Networks of the user's own: ``module:function``, found as Python finds modules, and in the current folder."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from regrow import files
+from regrow.errors import InputError, UnknownNameError
+from regrow.models._family import Family, Request
+from regrow.models.adaptor import tried
+
+_PATTERN = re.compile(r"(?!timm:|torchvision:)([A-Za-z_][\w.]*:[A-Za-z_]\w*)")
+
+
+def user_model(request: Request) -> nn.Module:
+    """The network that ``function(n_classes, **options)`` returns; it is given ``image_size`` too if it takes that.
+
+    Raises:
+        InputError: no such module or function, it fails, or what it returns gives no logits for one image.
+    """
+    function = _function(request.part)
+    given = dict(request.options)
+    if "image_size" in inspect.signature(function).parameters:
+        given["image_size"] = request.image_size
+    try:
+        model = function(request.n_classes, **given)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"{request.name} failed: {type(error).__name__}: {reason}.",
+            "it is called as function(n_classes, **options).",
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{request.name} returned a {type(model).__name__}.", "let it return a torch.nn.Module.")
+    return tried(model, request)
+
+
+def source_digest(name: str) -> str | None:
+    """SHA-256 of the file that holds a network of the user's, which settles its bits; ``None`` for other networks.
+
+    Raises:
+        InputError: there is no such module.
+    """
+    match = _PATTERN.fullmatch(name)
+    if match is None:
+        return None
+    source = _module(match.group(1).partition(":")[0]).__file__
+    return files.file_digest(Path(source)) if source is not None else None
+
+
+def _function(part: str) -> Callable[..., Any]:
+    where, _, name = part.partition(":")
+    module = _module(where)
+    found = getattr(module, name, None)
+    if not callable(found):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UnknownNameError(f"function of {where}", name, known, f"define it in {module.__file__}.")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _module(name: str) -> ModuleType:
+    with _current_folder():
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name.split(".")[0] and error.name != name:
+                raise InputError(
+                    f"{name} needs a module that is not installed ({error.name}).", "install it."
+                ) from error
+            raise InputError(
+                f"there is no module {name} in {Path.cwd()} or among the installed ones.",
+                "run regrow in the folder that holds it, or put that on PYTHONPATH.",
+            ) from error
+        except Exception as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"{name} cannot be imported: {type(error).__name__}: {reason}.", "correct it.") from error
+
+
+@contextlib.contextmanager
+def _current_folder() -> Iterator[None]:
+    """Look for modules in the current folder first, as ``python -m`` does."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+FAMILY = Family(
+    label="MODULE:FUNCTION",
+    pattern=_PATTERN,
+    text="a network of yours: function(n_classes, **options) -> torch.nn.Module; any options",
+    source="your own",
+    build=user_model,
+    prefixes=("MODULE:FUNCTION",),
+    options=None,
+)
