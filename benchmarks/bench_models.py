@@ -123,9 +123,10 @@ _TAIL = (
     "",
     "## Your own",
     "",
-    "A recipe takes `model: {name: my_nets:build, options: {depth: 4}}`: `build(n_classes, **options)` of `my_nets.py` in",
-    "the current folder, or of an installed module; it is given `image_size` too if it takes that. The file is part of a",
-    "run's identity: when it has changed, an unfinished study says so and does not go on with another network.",
+    "A recipe takes `model: {name: my_nets:build, options: {depth: 4}}`: `build(n_classes, **options)` of",
+    "`my_nets.py` in the current folder, or of an installed module; it is given `image_size` too if it takes that.",
+    "The file is part of a run's identity: when it has changed, an unfinished study says so and does not go on with",
+    "another network.",
 )
 
 
