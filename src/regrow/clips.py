@@ -88,7 +88,11 @@ def encoders() -> list[str]:
     return [name for name in ("libx264", "libx265") if name in known]
 
 
-def read(source: Path | bytes, n_frames: int | None = None, name: str = "") -> Clip:
+#: Frames that a whole file may lack of those it announces: encoders of AVI files count one that is never shown.
+_MAY_LACK = 2
+
+
+def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, whole: bool = False) -> Clip:
     """All frames of a video.
 
     Args:
@@ -96,9 +100,10 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "") -> C
         n_frames: how many frames it should have. Where some of a damaged stream cannot be decoded, the others are
             placed by their time and the last one before a gap is shown through it.
         name: for messages, where ``source`` has none.
+        whole: refuse a file of which fewer frames can be decoded than it announces.
 
     Raises:
-        DataError: no video, or not one frame of it can be decoded.
+        DataError: no video, or not one frame of it can be decoded; or it is cut short and must not be.
     """
     name = name or (source.name if isinstance(source, Path) else "the clip")
     content = _content(source)
@@ -108,7 +113,12 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "") -> C
         rate = rate_of(stream)
         times: list[int | None] = []
         found = list(_pictures(container, times))
-        base = stream.time_base
+        base, announced = stream.time_base, stream.frames
+    if whole and found and len(found) < announced - _MAY_LACK:
+        raise DataError(
+            f"{name} is cut short or damaged: {len(found)} of its {announced} frames can be decoded.",
+            "remove or replace it.",
+        )
     if not found or n_frames == 0:
         raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
     if any(frame.shape != found[0][1].shape for _, frame in found):
@@ -128,7 +138,7 @@ def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tu
         for frame in decoded(container, times):
             yield frame.pts, upright(frame)
         return
-    for packet in _packets(container):
+    for packet in packets_of(container):
         times.append(packet.pts)
         with contextlib.suppress(OSError, SyntaxError, av.error.FFmpegError):  # a damaged picture
             yield packet.pts, _jpeg(bytes(packet))
@@ -221,7 +231,7 @@ def rate_of(stream: Any) -> Fraction:
     return Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
 
 
-def _packets(container: InputContainer) -> Iterator[Any]:
+def packets_of(container: InputContainer) -> Iterator[Any]:
     """Packets of the video, without the empty one at the end; a file that breaks off ends here."""
     av = library()
     packets = container.demux(container.streams.video[0])
@@ -245,7 +255,7 @@ def decoded(container: InputContainer, times: list[int | None] | None = None) ->
     """
     av = library()
     context = container.streams.video[0].codec_context
-    for packet in _packets(container):
+    for packet in packets_of(container):
         if times is not None:
             times.append(packet.pts)
         with contextlib.suppress(av.error.FFmpegError):  # of many kinds, where a stream is damaged
@@ -301,9 +311,8 @@ def encode(
             f"PyAV {library().__version__} has no encoder {encoder}.", "pip install 'av>=18.1,<19' from a wheel."
         )
     limits = {"maxrate": str(bit_rate), "bufsize": str(bit_rate)} if bit_rate is not None else {}
-    av = library()
     buffer = io.BytesIO()
-    with _told(av, encoder), writing(buffer, container) as out:
+    with told(encoder), writing(buffer, container) as out:
         stream: Any = None
         packets: list[Any] = []
         for number, frame in enumerate(frames):
@@ -330,14 +339,18 @@ def encode(
 
 
 @contextlib.contextmanager
-def _told(av: Any, encoder: str) -> Iterator[None]:
+def told(who: str) -> Iterator[None]:
+    """Turn FFmpeg's errors into one line.
+
+    Raises:
+        DataError: in their place.
+    """
     try:
         yield
-    except av.error.FFmpegError as error:
+    except library().error.FFmpegError as error:
         reason = " ".join(str(error).split())[:100]
-        raise DataError(
-            f"{encoder} cannot code the clip ({reason}).", "leave it out, or bring it to 64 px or more."
-        ) from None
+        next_step = "leave it out, or bring it to 64 px or more."
+        raise DataError(f"{who} cannot code the clip ({reason}).", next_step) from None
 
 
 def _steady(encoder: str) -> dict[str, str]:

@@ -127,6 +127,19 @@ def test_bad_clips_stop_or_are_skipped_and_counted(source: Path, tmp_path: Path)
     assert [file.name for file in opened.files] == ["b two.avi", "c.avi"]
 
 
+def test_a_clip_that_is_cut_short_is_not_taken_for_a_whole_one(moving: Moving, tmp_path: Path) -> None:
+    content = clips.as_mjpeg(moving(24, 48, 64), Fraction(25))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/whole.avi").write_bytes(content)
+    assert len(folders.folder(tmp_path / "in").read(0)) == 24
+    (tmp_path / "in/whole.avi").write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(DataError, match=r"whole\.avi is cut short or damaged: 1\d of its 24 frames"):
+        folders.folder(tmp_path / "in").read(0)
+    tree = ["brightness"], (1,)
+    with pytest.raises(DataError, match="cut short"):
+        writer.write_clips(folders.folder(tmp_path / "in", SIDE), tmp_path / "out", *tree)
+
+
 def test_names_and_severities_are_those_of_the_column() -> None:
     assert writer.choose_clip_names(["fog", "all"])[0] == "fog"
     assert writer.severities_in("vitta", None) == (5,)

@@ -16,6 +16,7 @@ import numpy as np
 from regrow import clips
 from regrow.clips import Clip
 from regrow.data import pictures
+from regrow.data.listing import Listing
 from regrow.errors import DataError, UnknownNameError
 
 #: Official lists of UCF101: name of a split -> file below ``ucfTrainTestlist``.
@@ -23,48 +24,22 @@ SPLITS = {f"{part}{number}": f"{part}list{number}.txt" for part in ("train", "te
 
 
 @dataclass(frozen=True)
-class ClipFolder:
+class ClipFolder(Listing):
     """Clips of a folder.
 
     Attributes:
-        name: what they are.
-        root: the folder.
-        files: their paths below it, with forward slashes, class folder first.
-        labels: class number of each.
-        classes: names of the classes.
-        side: height and width in pixels of prepared frames.
         missing: files of a list that are not there.
-        places: where each lies below ``root``, if not as ``files`` says.
     """
 
-    name: str
-    root: Path
-    files: tuple[str, ...] = field(repr=False)
-    labels: tuple[int, ...] = field(repr=False)
-    classes: tuple[str, ...] = field(repr=False)
-    side: int = 224
     missing: tuple[str, ...] = field(repr=False, default=())
-    places: tuple[str, ...] = field(repr=False, default=())
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self.files)
-
-    def path(self, i: int, /) -> str:
-        """Class folder and file name."""
-        return self.files[i]
-
-    def label(self, i: int, /) -> int:
-        """Class number."""
-        return self.labels[i]
 
     def read(self, i: int, /) -> Clip:
         """A clip as it is.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: it cannot be read, or is cut short.
         """
-        return clips.read(self.root / (self.places[i] if self.places else self.files[i]), name=self.files[i])
+        return clips.read(self.place(i), name=self.files[i], whole=True)
 
     def prepared(self, clip: Clip) -> Clip:
         """Its frames, uint8 (T, side, side, 3)."""
@@ -153,7 +128,7 @@ def ucf101(path: Path, split: str = "all", side: int = 224) -> ClipFolder:
     labels = tuple(number_of[name.split("/")[0].lower()] for name in found)
     missing = tuple(name for name in wanted if name.lower() not in place_of)
     places = tuple(f"UCF-101/{name}" for name in found)
-    return ClipFolder(f"ucf101/{split}", path, tuple(found), labels, tuple(numbers), side, missing, places)
+    return ClipFolder(f"ucf101/{split}", path, tuple(found), labels, tuple(numbers), side, places, missing)
 
 
 def _lines(path: Path) -> list[str]:

@@ -7,13 +7,14 @@ tiny_imagenet(path)         the validation images of tiny-imagenet-200, with the
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from regrow.data.listing import Listing
 from regrow.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,37 +26,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
-class Folder:
-    """Pictures of a folder, all read at one size.
-
-    Attributes:
-        name: what they are.
-        root: the folder.
-        files: their paths below it, with forward slashes, class folder first.
-        labels: class number of each.
-        classes: names of the classes.
-        side: height and width in pixels of what ``read`` gives.
-    """
-
-    name: str
-    root: Path
-    files: tuple[str, ...] = field(repr=False)
-    labels: tuple[int, ...] = field(repr=False)
-    classes: tuple[str, ...] = field(repr=False)
-    side: int
-    _places: tuple[str, ...] = field(repr=False, default=())
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self.files)
-
-    def path(self, i: int, /) -> str:
-        """Class folder and file name."""
-        return self.files[i]
-
-    def label(self, i: int, /) -> int:
-        """Class number."""
-        return self.labels[i]
+class Folder(Listing):
+    """Pictures of a folder, all read at one size."""
 
     def read(self, i: int, /) -> npt.NDArray[np.uint8]:
         """A picture, uint8 (side, side, 3).
@@ -64,10 +36,6 @@ class Folder:
             DataError: it cannot be read, or has more than 8 bits a channel.
         """
         return read_picture(self.place(i), self.side)
-
-    def place(self, i: int, /) -> Path:
-        """Where the file lies."""
-        return self.root / (self._places[i] if self._places else self.files[i])
 
 
 def folder(path: Path, side: int) -> Folder:

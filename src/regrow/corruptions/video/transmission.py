@@ -62,11 +62,11 @@ def _copied(content: bytes, container: str, period: int, further: Floats) -> byt
     """The video stream of a file, its bytes altered by the filter and at ``further`` places, (n, 2) in [0, 1)."""
     av = clips.library()
     buffer = io.BytesIO()
-    with clips.opened(content) as source, clips.writing(buffer, container) as out:
+    with clips.opened(content) as source, clips.told("FFmpeg"), clips.writing(buffer, container) as out:
         video = source.streams.video[0]
         target = out.add_stream_from_template(video)
         noise = av.BitStreamFilterContext(f"noise={period}", video)
-        packets = [new for packet in source.demux(video) if packet.size for new in noise.filter(packet)]
+        packets = [new for packet in clips.packets_of(source) for new in noise.filter(packet)]
         packets += noise.filter(None)
         for at, shift in further.tolist():
             _alter(packets, at, shift)

@@ -40,6 +40,7 @@ from regrow.corruptions.writer.manifest import (
     codecs,
     told_when_full,
 )
+from regrow.corruptions.writer.pictures import inside
 from regrow.errors import DataError, InputError, UnknownNameError
 
 LIST = "clips.txt"
@@ -301,9 +302,7 @@ def _paths(clips: Clips) -> list[str]:
     paths: list[str] = []
     seen: dict[str, PurePosixPath] = {}
     for i in range(len(clips)):
-        path = PurePosixPath(clips.path(i))
-        if path.is_absolute() or ".." in path.parts:
-            raise InputError(f"the path {path} of a clip leads out of its folder.", "give relative paths.")
+        path = inside(clips.path(i))
         stem = str(path.with_suffix(""))
         if stem in seen:
             raise InputError(f"{seen[stem]} and {path} differ in their type alone.", "rename one of them.")

@@ -137,14 +137,24 @@ def target_paths(pictures: Pictures) -> list[str]:
         raise InputError(f"{pictures.name} holds no pictures.", "give a folder with at least one.")
     paths: dict[str, str] = {}
     for i in range(len(pictures)):
-        path = PurePosixPath(pictures.path(i))
-        if path.is_absolute() or ".." in path.parts:
-            raise InputError(f"the path {path} of a picture leads out of its folder.", "give relative paths.")
+        path = inside(pictures.path(i))
         target = str(path if path.suffix.lower() in (".jpeg", ".jpg") else path.with_suffix(".JPEG"))
         if target in paths:
             raise InputError(f"{paths[target]} and {path} would both be written as {target}.", "rename one of them.")
         paths[target] = str(path)
     return list(paths)
+
+
+def inside(text: str) -> PurePosixPath:
+    """The relative path of a picture or clip.
+
+    Raises:
+        InputError: it leads outside.
+    """
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"the path {path} of a source leads out of its folder.", "give relative paths.")
+    return path
 
 
 def common_side(pictures: Pictures, on_bad: str) -> int:
