@@ -1,6 +1,7 @@
 """Video files, once: read, coded anew, copied stream by stream. PyAV (the extra ``video``) is loaded where it is used.
 
     clip = read(path)                  frames, uint8 (T, H, W, 3), and the frame rate; damaged streams are concealed
+    frames_at(path, [3, 7])            some frames, from the key frame before them on; count(path) says how many it has
     transcode(content, "libx264", ...) decoded frames, coded anew by FFmpeg's encoder
     as_mjpeg(frames, rate)             frames as JPEG pictures in an AVI file: the pixels that ``read`` gives back
 
@@ -10,6 +11,7 @@ Encoders and decoders run on one thread, so that bytes and concealed pixels do n
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import math
@@ -129,6 +131,101 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, w
     for target in frames:
         target[...] = found.pop(0)[1]  # given back one by one: a clip is not held twice
     return Clip(frames, rate, content, suffix)
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Where the frames of a file are.
+
+    Attributes:
+        count: how many frames can be decoded.
+        times: presentation time of each, where the packets' times can be trusted; else empty, and frames are counted.
+        is_jpeg: whether every packet is a picture of its own.
+    """
+
+    count: int
+    times: tuple[int, ...]
+    is_jpeg: bool
+
+
+def count(path: Path, name: str = "") -> int:
+    """How many frames a video has; for most files no frame is decoded.
+
+    Raises:
+        DataError: it cannot be read, or holds no frame.
+    """
+    return _index_of(path, name or path.name).count
+
+
+def frames_at(path: Path, numbers: Sequence[int] | npt.NDArray[np.int64], name: str = "") -> Frames:
+    """Some frames of a video, as ``read`` gives them, decoded from the key frame before the first of them on.
+
+    Args:
+        path: the file.
+        numbers: which frames, in any order, from 0 to below ``count``.
+        name: for messages.
+
+    Returns:
+        uint8 (n, H, W, 3).
+
+    Raises:
+        DataError: it cannot be read, or a frame cannot be decoded.
+    """
+    index, wanted = _index_of(path, name or path.name), sorted({int(n) for n in numbers})
+    with opened(_content(path), name or path.name) as container:
+        if index.is_jpeg:
+            packets = itertools.islice(packets_of(container), wanted[-1] + 1)
+            found = {i: _jpeg(bytes(packet)) for i, packet in enumerate(packets) if i in set(wanted)}
+        elif index.times:
+            found = _sought(container, index.times, wanted)
+        else:
+            frames = itertools.islice(decoded(container), wanted[-1] + 1)
+            found = {i: upright(frame) for i, frame in enumerate(frames) if i in set(wanted)}
+    missing = [n for n in wanted if n not in found]
+    if missing:
+        raise DataError(
+            f"frame {missing[0]} of {name or path.name} cannot be decoded.", "remove or replace it, or skip such files."
+        )
+    return np.stack([found[int(n)] for n in numbers])
+
+
+def _sought(container: InputContainer, times: Sequence[int], wanted: Sequence[int]) -> dict[int, Frames]:
+    """Frames by their time, from the last key frame before the first of them on."""
+    stream, place = container.streams.video[0], {times[n]: n for n in wanted}
+    container.seek(times[wanted[0]], stream=stream, backward=True)
+    found: dict[int, Frames] = {}
+    for frame in decoded(container):
+        if frame.pts in place:
+            found[place[frame.pts]] = upright(frame)
+            if len(found) == len(place):
+                break
+    return found
+
+
+def _index_of(path: Path, name: str) -> _Index:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{name} cannot be read ({error.strerror}).", "remove or replace it.") from None
+    return _indexed(path, name, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _indexed(path: Path, name: str, _size: int, _changed: int) -> _Index:
+    content = _content(path)
+    with opened(content, name) as container:
+        context = container.streams.video[0].codec_context
+        is_jpeg, is_avi = context.name == "mjpeg", container.format.name == "avi"
+        packets = [packet.pts for packet in packets_of(container)]
+    times = sorted({time for time in packets if time is not None})
+    trusted = len(times) == len(packets) and not is_avi  # times of AVI files are those of coding, not of showing
+    if packets and (is_jpeg or trusted):
+        return _Index(len(packets), () if is_jpeg else tuple(times), is_jpeg)
+    with opened(content, name) as container:
+        n = sum(1 for _ in decoded(container))
+    if not n:
+        raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
+    return _Index(n, (), False)
 
 
 def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tuple[int | None, Frames]]:

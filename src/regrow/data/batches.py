@@ -6,6 +6,7 @@ streams, so any step can be made alone and a resumed run needs no stored state.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
@@ -18,6 +19,8 @@ from regrow import seeds
 from regrow.data.spec import DataSpec, Images, Labels
 from regrow.errors import InputError
 
+_CLIPS = 6  # dimensions of clips with several views each
+
 #: Keys of the streams under ("data", ...); key 2 is the choice of a subset.
 ORDER, AUGMENT = 0, 1
 
@@ -26,21 +29,22 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
     """Images as the network sees them: ``x * scale + shift`` by channel, scale = 1 / (255 std), shift = -mean / std.
 
     Args:
-        images: uint8, shape (N, H, W, C), any device.
+        images: uint8, shape (N, H, W, C), or clips (N, T, H, W, C); any device.
         spec: whose mean and standard deviation to use.
-        channels_last: lay the result out as ``torch.channels_last``.
+        channels_last: lay the result out as ``torch.channels_last``; of images alone.
 
     Returns:
-        float32, shape (N, C, H, W). Both operations are rounded on their own, so the bits are the same everywhere.
+        float32, shape (N, C, H, W) or (N, C, T, H, W). Both operations are rounded on their own, so the bits are the
+        same everywhere.
     """
-    n, height, width, channels = images.shape
+    *outer, height, width, channels = images.shape
     std = np.asarray(spec.std, np.float64)
     constants = np.stack([1 / (255 * std), -np.asarray(spec.mean, np.float64) / std]).astype(np.float32)
     scale, shift = torch.from_numpy(np.tile(constants, width)).to(images.device)
     # Rows of W * C values keep the inner loops long; a last axis of 3 would be several times slower.
-    flat = images.reshape(n * height, width * channels).to(torch.float32).mul_(scale).add_(shift)
-    result = flat.view(n, height, width, channels).permute(0, 3, 1, 2)
-    return result if channels_last else result.contiguous()
+    flat = images.reshape(math.prod(outer) * height, width * channels).to(torch.float32).mul_(scale).add_(shift)
+    result = flat.view(*outer, height, width, channels).movedim(-1, 1)
+    return result if channels_last and images.ndim == 4 else result.contiguous()
 
 
 class Rows(Protocol):
@@ -67,22 +71,23 @@ def eval_batches(
     """All images in order, normalised.
 
     Args:
-        images: uint8, shape (N, H, W, C); an array (also a memory map), what gives such arrays for slices, or a tensor.
+        images: uint8, shape (N, H, W, C), or clips (N, views, T, H, W, C), whose views are inputs of their own; an
+            array (also a memory map), what gives such arrays for slices, or a tensor.
         spec: whose mean and standard deviation to use.
-        batch: images per batch; the last one may be smaller.
+        batch: images, or videos with all their views, per batch; the last one may be smaller.
         device: where the batches go.
         channels_last: lay them out as ``torch.channels_last``.
         change: takes a batch, uint8 (B, H, W, C) on the device, and the numbers of its images; what it returns is
             normalised in its place.
 
     Yields:
-        float32, shape (B, C, H, W).
+        float32, shape (B, C, H, W) or (B, C, T, H, W).
     """
     for start in range(0, len(images), batch):
         piece = images[start : start + batch]
         if not isinstance(piece, Tensor):
             piece = torch.from_numpy(np.array(piece))
-        piece = piece.to(device)
+        piece = (piece.flatten(0, 1) if piece.ndim == _CLIPS else piece).to(device)
         if change is not None:
             piece = change(piece, range(start, start + len(piece)))
         yield normalise(piece, spec, channels_last=channels_last)

@@ -4,6 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Pictures(Protocol):
+    """A list of pictures with their classes, opened one by one; cheap to pickle."""
+
+    @property
+    def name(self) -> str:
+        """What they are."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        ...
+
+    def __len__(self) -> int:
+        """How many."""
+        ...
+
+    def path(self, i: int, /) -> str:
+        """Class folder and file name."""
+        ...
+
+    def label(self, i: int, /) -> int:
+        """Class number."""
+        ...
+
+    def open(self, i: int, /, at_least: int = 0) -> Image.Image:
+        """A picture in RGB, decoded at the smallest reduced size whose shorter side is still ``at_least`` pixels."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,10 @@ class Folder(Listing):
         """
         return read_picture(self.place(i), self.side)
 
+    def open(self, i: int, /, at_least: int = 0) -> Image.Image:
+        """A picture as it is, in RGB."""
+        return open_picture(self.place(i))
+
 
 def folder(path: Path, side: int) -> Folder:
     """The pictures of a folder, in the order of class and file name.

@@ -114,6 +114,16 @@ def build(
     return family.build(Request(name, part, n_classes, image_size, width or family.width or 0, given))
 
 
+def takes_clips(name: str) -> bool | None:
+    """Whether a network takes clips (N, 3, T, S, S) and not images; None where only its author knows.
+
+    Raises:
+        UnknownNameError: no such model.
+    """
+    family, _ = _find(name)
+    return None if family.any_input else family.frames is not None
+
+
 def input_spec(name: str) -> InputSpec | None:
     """Normalisation and image size that a network's published weights expect.
 

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from regrow import analysis, data, files
+from regrow.data.spec import DataSpec
 from regrow.errors import DataError
-from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
+from regrow.evaluation.evaluate import Predict, averaged, evaluate_cell, predictor
 from regrow.evaluation.records import is_current, load_record, record_path, save_record
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.plan import describe
@@ -61,7 +62,7 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     weights = load_weights(weights_file)
     if weights.meta.get("fingerprint") != stored["fingerprint"]:
         raise DataError(f"{weights_file} belongs to a run with other settings.", f"remove it: rm {weights_file}")
-    cells = open_cells(store.cells, settings.data.name)
+    cells = open_cells(store.cells, settings.data.name, lambda: _test_images(settings, data_root))
     digest = files.file_digest(weights_file)
     device = make_fabric(settings.precision).device
     model = restore(weights, settings).to(device)
@@ -86,13 +87,18 @@ def _made_from(weights_digest: str, cells: CellSet) -> dict[str, Any]:
     return {"weights": weights_digest, "cells": cells.digests["clean", 0], "schema": 1}
 
 
+def _test_images(settings: RunSettings, data_root: Path | None) -> data.ImageSet | data.FileSet:
+    chosen = settings.data
+    return data.load(chosen.name, "test", root=data_root, options=chosen.options, n=chosen.test_images)
+
+
 def train(settings: RunSettings, run: Path, data_root: Path | None, report: Report) -> None:
     """The first stage: writes ``model.safetensors`` and ``result.json``."""
     images = data.load(
         settings.data.name, "train", root=data_root, options=settings.data.options, n=settings.data.train_images
     )
     spec = images.spec
-    plan = describe(settings, n_images=len(images.labels), n_classes=len(spec.classes), image_size=spec.image_size)
+    plan = describe(settings, spec, n_images=len(images.labels))
     files.write_json(run / "plan.json", plan)
     result = Trainer(settings, images, run, report).train()
     result["flops"] = plan["flops"]
@@ -106,9 +112,16 @@ def _peak_memory() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
+def spec_of(weights: Weights, settings: RunSettings) -> DataSpec:
+    """Facts of the data that a network was trained on: kept with its weights, else those of the data set."""
+    if "data" in weights.meta:
+        return DataSpec.of_json(weights.meta["data"])
+    return data.spec(settings.data.name, settings.data.options)
+
+
 def restore(weights: Weights, settings: RunSettings) -> nn.Module:
     """The trained network of a run."""
-    spec = data.spec(settings.data.name)
+    spec = spec_of(weights, settings)
     network = build_network(
         settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
     )
@@ -127,12 +140,13 @@ def evaluate(
     report: Report,
 ) -> None:
     """The second stage: a record for every cell that has none made from these weights and these images."""
-    labels, spec = cells.labels(), data.spec(settings.data.name)
+    spec = cells.spec
     for done, ((corruption, severity), digest) in enumerate(cells.digests.items()):
         path = record_path(folder, cells.dataset, corruption, severity)
         inputs = {"weights": weights_digest, "cell": digest}
         if not is_current(path, inputs):
             images, change = cells.source(corruption, severity)
+            labels = cells.labels(corruption, severity)
             record = evaluate_cell(
                 predict,
                 images,
@@ -180,7 +194,7 @@ def analyse(
 def _kernel_maps(weights: Weights) -> tuple[dict[str, Any], dict[str, int]]:
     """Active weights per kernel of every layer that has a mask; of a dense network, non-zero weights."""
     layers = dict(weights.masks) or {
-        name: value != 0 for name, value in weights.tensors.items() if value.ndim in (2, 4)
+        name: value != 0 for name, value in weights.tensors.items() if value.ndim in (2, 4, 5)
     }
     maps = {name: analysis.kernel_map(mask).astype(np.uint16) for name, mask in layers.items()}
     return maps, {name: int(mask[0, 0].numel()) for name, mask in layers.items()}
@@ -191,13 +205,13 @@ def _attenuation(
 ) -> dict[str, Any]:
     from regrow.data.batches import eval_batches
 
-    chosen, spec = recipe.analysis.attenuation, data.spec(settings.data.name)
+    chosen, spec = recipe.analysis.attenuation, cells.spec
     images, labels = cells.images("clean", 0, chosen.images), cells.labels()[: chosen.images]
     low, high = analysis.registered_radii(spec.image_size)
-    batches = eval_batches(images, spec, batch=recipe.evaluation.batch, device=device, channels_last=False)
-    return analysis.radius_accuracy(
-        predict, batches, torch.from_numpy(labels), radii_low=chosen.low or low, radii_high=chosen.high or high
-    )
+    batches = eval_batches(images, spec, batch=max(1, recipe.evaluation.batch // spec.views), device=device)
+    answer, truth = averaged(predict, spec.views), torch.from_numpy(labels)
+    answer, truth = averaged(predict, spec.views), torch.from_numpy(labels)
+    return analysis.radius_accuracy(answer, batches, truth, radii_low=chosen.low or low, radii_high=chosen.high or high)
 
 
 def _reliance(
@@ -209,7 +223,7 @@ def _reliance(
     n = len(cells.labels())
     accuracy: dict[str, Any] = {}
     for split in ("conflict", "low_only", "high_only"):
-        images = data.load("cues", split, options=settings.data.options, n=n)
+        images = data.load_images("cues", split, options=settings.data.options, n=n)
         record = evaluate_cell(predict, images.images, images.labels, images.spec, batch=batch, device=device)
         if split == "conflict":
             accuracy |= data.reliance(record.prediction.astype(np.int64), images)

@@ -13,6 +13,7 @@ from regrow.study.recipe import Recipe, parse
 from regrow.training.settings import Precision, RunSettings, SeedSettings
 
 if TYPE_CHECKING:
+    from regrow.data.spec import DataSpec
     from regrow.sparsity.planning import Plan
 
 
@@ -100,14 +101,13 @@ def with_axes(recipe: Recipe, axes: Mapping[str, Any]) -> Recipe:
     return parse(values, f"{recipe.name} with {dict(axes)}")
 
 
-def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size: int) -> dict[str, Any]:
+def describe(settings: RunSettings, spec: DataSpec, *, n_images: int) -> dict[str, Any]:
     """What a run will do, without training: layers and densities, topology updates, FLOPs.
 
     Args:
         settings: the run.
+        spec: facts of the data set.
         n_images: training images.
-        n_classes: classes of the data set.
-        image_size: side of its images, pixels.
 
     Returns:
         The plan that RunView.plan describes, with ``flops`` per sample (2 per multiply-add).
@@ -119,7 +119,9 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
     from regrow.training.method import build_method
     from regrow.training.network import build_network
 
-    network = build_network(settings.model, n_classes, image_size, seed=settings.seeds.init, precision=Precision())
+    network = build_network(
+        settings.model, spec.n_classes, spec.image_size, seed=settings.seeds.init, precision=Precision()
+    )
     steps = total_steps(settings.training, n_images)
     method = build_method(settings.method, settings.sparsity)
     keep_dense = tuple(settings.method.keep_dense)
@@ -127,7 +129,7 @@ def describe(settings: RunSettings, *, n_images: int, n_classes: int, image_size
     plan = sparsity.plan(network, method, total_steps=steps, keep_dense=keep_dense, steps_per_epoch=per_epoch)
     made = make_plan(network, method, steps, None, keep_dense, per_epoch)
     densities = {row["name"]: row["density"] for row in plan["layers"]}
-    flops = cost.flops(network, (3, image_size, image_size), densities)
+    flops = cost.flops(network, spec.input_shape, densities)
     return {
         **plan,
         "steps": steps,

@@ -26,10 +26,29 @@ from regrow.training.settings import (
 SCHEMA = 1
 
 
+class PublishedSettings(Settings):
+    """Types of a published set that are tested as they lie, beside those that are made."""
+
+    folder: str = Field(description="the set; absolute, or below a data root")
+    corruptions: list[str] = Field(default_factory=list, description="names; empty = all of the set")
+
+
 class EvaluationSettings(Settings):
     """Which cells every run is tested on."""
 
-    corruptions: list[str] = Field(default_factory=list, description="names; empty = all that are registered")
+    corruptions: list[str] = Field(
+        default_factory=list,
+        description="names, or groups: common, imagenet-c, imagenet-c-bar, imagenet-3dcc; "
+        "empty = imagenet-c, of clips all of `column`",
+    )
+    column: Literal["kinetics", "ssv2", "vitta", "imagenet"] = Field(
+        default="kinetics", description="of clips: whose settings, see `regrow list clip-corruptions`"
+    )
+    published: PublishedSettings | None = Field(default=None, description="types that are read from a published set")
+    stand_ins: list[str] = Field(
+        default_factory=list,
+        description="types that cannot be made here, replaced by pictures that show only that the path works",
+    )
     severities: list[int] = Field(default=[1, 2, 3, 4, 5])
     seed: int = Field(default=0, ge=0, description="seed of the corruptions' draws; the same cells for all runs")
     batch: int = Field(default=250, ge=1)

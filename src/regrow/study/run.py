@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from regrow import files
+from regrow import files, models
+from regrow.data.spec import DataSpec
 from regrow.errors import InputError, RunFailedError
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
@@ -80,15 +81,14 @@ def plan_study(
         InputError: names, values or data that cannot be used.
     """
     from regrow import data
-    from regrow.study.cells import wanted_corruptions
+    from regrow.study.making import wanted_corruptions
     from regrow.training.probe import choose_precision
 
-    wanted_corruptions(recipe)
-    spec = data.spec(recipe.data.name)
-    n_classes, side = len(spec.classes), spec.image_size
     name, options = recipe.data.name, recipe.data.options
     if download:
         data.require(name, root=data_root, progress=progress)
+    spec = data.spec(name, options, data_root)
+    wanted_corruptions(recipe, spec)
     runs = expand(recipe, Precision())
     amounts = {
         (split, n): len(data.load(name, split, root=data_root, options=options, n=n, download=False))
@@ -97,8 +97,8 @@ def plan_study(
     details: dict[str, dict[str, Any]] = {}
     for run in runs:  # before the probe: impossible settings must be refused at once
         n_images = amounts["train", run.settings.data.train_images]
-        _require_possible(run.settings, n_images, side)
-        details[run.name] = describe(run.settings, n_images=n_images, n_classes=n_classes, image_size=side)
+        _require_possible(run.settings, n_images, spec)
+        details[run.name] = describe(run.settings, spec, n_images=n_images)
     epochs = min(detail["epochs"] for detail in details.values())
     if epochs < TIER_EPOCHS.get(recipe.tier, 0):
         raise InputError(
@@ -106,7 +106,9 @@ def plan_study(
             "set tier: T0 or T0c, or train longer.",
         )
     with _one_thread_on_cpu():
-        precision, probe = choose_precision(recipe.model, recipe.training, n_classes=n_classes, image_size=side)
+        precision, probe = choose_precision(
+            recipe.model, recipe.training, n_classes=spec.n_classes, image_size=spec.image_size, frames=spec.frames
+        )
     runs = expand(recipe, precision)
     chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
     step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
@@ -114,8 +116,14 @@ def plan_study(
     return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs)
 
 
-def _require_possible(settings: RunSettings, n_images: int, side: int) -> None:
-    training = settings.training
+def _require_possible(settings: RunSettings, n_images: int, spec: DataSpec) -> None:
+    training, side = settings.training, spec.image_size
+    if models.takes_clips(settings.model.name) not in (None, spec.frames is not None):
+        has, takes = ("clips", "images") if spec.frames else ("images", "clips")
+        raise InputError(
+            f"{spec.name} holds {has}, {settings.model.name} takes {takes}.",
+            "choose another network: `regrow list models`.",
+        )
     if training.batch > n_images:
         raise InputError(
             f"training.batch is {training.batch}, but there are {n_images} training images.",
@@ -163,9 +171,9 @@ def run_study(
         BusyError: another process works on the folder.
         RunFailedError: some runs failed; says which and how to go on.
     """
-    from regrow.study.cells import make_cells
     from regrow.study.environment import describe_environment
     from regrow.study.execute import is_complete
+    from regrow.study.making import make_cells
 
     store, plan = Store(folder), None
     if store.exists():
@@ -229,7 +237,9 @@ def plan_lines(plan: Plan) -> list[str]:
             rate = detail["expected_itop_rate"]
             text += "ITOP rate decided by gradients" if rate is None else f"expected ITOP rate {rate:.3f}"
         if dense and detail["density"] < 1:
-            text += f"; {len(dense)} of {len(detail['layers'])} layers stay dense: {', '.join(dense)}"
+            sparse = [row["name"] for row in detail["layers"] if not row["kept_dense"]]
+            which = ", ".join(dense) if len(dense) <= len(sparse) else f"all but {', '.join(sparse)}"
+            text += f"; {len(dense)} of {len(detail['layers'])} layers stay dense: {which}"
         text += f"; FLOPs forward {detail['flops']['forward_sparse'] / detail['flops']['forward_dense']:.2f} x,"
         lines.append(f"{text} training {detail['flops']['training_ratio']:.2f} x dense")
     return lines

@@ -156,9 +156,9 @@ class Store:
         Raises:
             InputError: the recipes differ; names the first difference.
         """
-        stored = self.load()
-        if stored["recipe_digest"] != recipe.digest:
-            key, old, new = first_difference(stored["recipe"], recipe.resolved())
+        stored = self.recipe()  # read anew: keys that were added since have their defaults
+        if stored.digest != recipe.digest:
+            key, old, new = first_difference(stored.resolved(), recipe.resolved())
             raise InputError(
                 f"{self.folder} holds a study of another recipe: {key} is {old!r} there, {new!r} in the recipe given.",
                 "choose another --out, or give the recipe that made the folder.",

@@ -16,10 +16,11 @@ from lightning_fabric import Fabric
 from torch.nn import functional as F
 
 from regrow import files, sparsity
-from regrow.data.batches import Batches, eval_batches
+from regrow.data.fileset import FileSet
 from regrow.data.spec import ImageSet
 from regrow.errors import RegrowError
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from regrow.training.inputs import classes_of, make_batches, memorised, unaugmented
 from regrow.training.method import build_method
 from regrow.training.network import build_network, build_optimizer
 from regrow.training.schedules import learning_rate
@@ -66,12 +67,14 @@ class Trainer:
 
     Args:
         settings: everything that changes its bits.
-        images: the training images.
+        images: the training images or clips.
         folder: where checkpoint, metrics, history and weights go; an unfinished run there goes on.
         report: called after every step.
     """
 
-    def __init__(self, settings: RunSettings, images: ImageSet, folder: Path, report: Report = silent) -> None:
+    def __init__(
+        self, settings: RunSettings, images: ImageSet | FileSet, folder: Path, report: Report = silent
+    ) -> None:
         self.settings, self.images, self.folder, self.report = settings, images, folder, report
         self.fingerprint = files.value_digest(settings.identity())
         spec, train = images.spec, settings.training
@@ -80,17 +83,7 @@ class Trainer:
             settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
         ).to(self.fabric.device)
         optimizer = build_optimizer(network, train)
-        self.batches = Batches(
-            images.images,
-            images.labels,
-            train.batch,
-            spec,
-            flip=train.augment.flip,
-            crop=train.augment.crop,
-            seed=settings.seeds.data,
-            device=self.fabric.device,
-            channels_last=settings.precision.channels_last,
-        )
+        self.batches = make_batches(images, settings, self.fabric.device)
         self.total = total_steps(train, len(images.labels))
         self.sparsifier = sparsity.attach(
             network,
@@ -164,7 +157,11 @@ class Trainer:
         self.sparsifier.finish()
         result = self._result()
         self._checkpoint()
-        meta = {"settings": self.settings.model_dump(mode="json"), "fingerprint": self.fingerprint}
+        meta = {
+            "settings": self.settings.model_dump(mode="json"),
+            "fingerprint": self.fingerprint,
+            "data": self.images.spec.as_json(),
+        }
         save_weights(self.folder / "model.safetensors", self.network, self.sparsifier.masks, meta)
         return result
 
@@ -224,19 +221,13 @@ class Trainer:
     def _result(self) -> dict[str, Any]:
         """Facts of a finished training; the training accuracy is that of the final weights on un-augmented images."""
         self.model.eval()
-        hits = 0
+        examples = memorised(self.images)
+        hits = start = 0
         with torch.inference_mode():
-            start = 0
-            for inputs in eval_batches(
-                self.images.images,
-                self.images.spec,
-                batch=max(256, self.settings.training.batch),
-                device=self.fabric.device,
-                channels_last=self.settings.precision.channels_last,
-            ):
-                predicted = self.model(inputs).argmax(1).cpu()
-                hits += int((predicted == torch.from_numpy(self.images.labels[start : start + len(inputs)])).sum())
-                start += len(inputs)
+            for inputs in unaugmented(examples, self.settings, self.fabric.device):
+                predicted = classes_of(self.model(inputs), examples.spec.views).cpu()
+                hits += int((predicted == torch.from_numpy(examples.labels[start : start + len(predicted)])).sum())
+                start += len(predicted)
         return {
             "steps": self.total,
             "wall_s": self.elapsed_s,
@@ -244,6 +235,7 @@ class Trainer:
             "updates": self.sparsifier.update_count,
             "itop_rate": self.sparsifier.itop_rate,
             "density": self.sparsifier.density,
-            "train_accuracy": hits / len(self.images.labels),
+            "train_accuracy": hits / len(examples),
+            "train_accuracy_images": len(examples),
             "n_parameters": sum(p.numel() for p in self.network.parameters()),
         }

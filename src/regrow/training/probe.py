@@ -18,7 +18,13 @@ WORTHWHILE = 1.15
 
 
 def choose_precision(
-    model: ModelSettings, training: TrainingSettings, *, n_classes: int, image_size: int, rounds: int = 3
+    model: ModelSettings,
+    training: TrainingSettings,
+    *,
+    n_classes: int,
+    image_size: int,
+    frames: int | None = None,
+    rounds: int = 3,
 ) -> tuple[Precision, dict[str, Any]]:
     """Time training steps in every allowed arithmetic, side by side, and choose.
 
@@ -27,6 +33,7 @@ def choose_precision(
         training: batch size, and which of precision and channels_last are pinned.
         n_classes: outputs of the network.
         image_size: side of its input, pixels.
+        frames: of its input, where it takes clips.
         rounds: timed rounds; in each, every candidate makes two steps in turn.
 
     Returns:
@@ -34,12 +41,17 @@ def choose_precision(
     """
     dtypes = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
     layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
-    if training.channels_last == "auto" and channels_last_fault(
-        build_network(model, n_classes, image_size, seed=0, precision=Precision()), image_size
+    shape = (3, *([] if frames is None else [frames]), image_size, image_size)
+    if frames is not None:
+        layouts = [False]  # memory order of 5-D weights is left alone
+    if (
+        True in layouts
+        and training.channels_last == "auto"
+        and channels_last_fault(build_network(model, n_classes, image_size, seed=0, precision=Precision()), image_size)
     ):
         layouts = [False]
     candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]
-    timers = {c: _Stepper(model, training, c, n_classes, image_size) for c in candidates}
+    timers = {c: _Stepper(model, training, c, n_classes, shape) for c in candidates}
     times: dict[Precision, list[float]] = {c: [] for c in candidates}
     slow: set[Precision] = set()
     for _ in range(rounds):
@@ -72,13 +84,18 @@ def _name(precision: Precision) -> str:
 
 class _Stepper:
     def __init__(
-        self, model: ModelSettings, training: TrainingSettings, precision: Precision, n_classes: int, image_size: int
+        self,
+        model: ModelSettings,
+        training: TrainingSettings,
+        precision: Precision,
+        n_classes: int,
+        shape: tuple[int, ...],
     ) -> None:
         self.fabric = make_fabric(precision)
-        network = build_network(model, n_classes, image_size, seed=0, precision=precision).to(self.fabric.device)
+        network = build_network(model, n_classes, shape[-1], seed=0, precision=precision).to(self.fabric.device)
         self.model, self.optimizer = self.fabric.setup(network, build_optimizer(network, training))
         n = -(-training.batch // training.accumulate)  # one part of a batch shows the arithmetic as well
-        inputs = torch.zeros(n, 3, image_size, image_size)
+        inputs = torch.zeros(n, *shape)
         layout = torch.channels_last if precision.channels_last else torch.contiguous_format
         self.inputs = inputs.to(self.fabric.device).contiguous(memory_format=layout)
         self.labels = torch.arange(n, device=self.fabric.device) % n_classes

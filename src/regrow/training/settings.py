@@ -21,7 +21,10 @@ class DataSettings(Settings):
     name: str = Field(description="data set, see `regrow list data`")
     train_images: int | None = Field(default=None, ge=2, description="size of the training subset; null = all")
     test_images: int | None = Field(default=None, ge=1, description="the first n test images; null = all")
-    options: dict[str, Any] = Field(default_factory=dict, description="options of a generated data set")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the data set")
+    workers: int | None = Field(
+        default=None, ge=0, description="processes that decode files; 0 = the training's own; null = by the machine"
+    )
 
 
 class ModelSettings(Settings):
@@ -83,6 +86,20 @@ class AugmentSettings(Settings):
 
     flip: bool = True
     crop: int = Field(default=0, ge=0, description="pixels of padding before a random crop to the old size; 0 = none")
+    resized_crop: tuple[Fraction, Fraction] | None = Field(
+        default=None, description="of images in files: least and largest share of the area of a random resized crop"
+    )
+    scale_jitter: tuple[int, int] | None = Field(
+        default=None, description="of clips: least and largest shorter side in pixels before a random square is cut"
+    )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("resized_crop", "scale_jitter"):
+            given = getattr(self, name)
+            if given is not None and not 0 < given[0] <= given[1]:
+                raise ValueError(f"{name} must be two rising numbers above 0")
+        return self
 
 
 class TrainingSettings(Settings):
@@ -133,6 +150,9 @@ class Precision(Settings):
 _LATER: dict[str, Any] = {"accumulate": 1, "betas": [0.9, 0.999], "eps": 1e-8, "decay_norms": True}
 
 
+_LATER_AUGMENT: dict[str, Any] = {"resized_crop": None, "scale_jitter": None}
+
+
 class RunSettings(Settings):
     """Everything that changes the bits of one run."""
 
@@ -152,7 +172,10 @@ class RunSettings(Settings):
         for key, default in _LATER.items():  # runs of before these settings keep their identity
             if values["training"][key] == default:
                 del values["training"][key]
-        del values["method"]["label"]
+        for key, default in _LATER_AUGMENT.items():
+            if values["training"]["augment"][key] == default:
+                del values["training"]["augment"][key]
+        del values["method"]["label"], values["data"]["workers"]
         if ":" in self.model.name:
             from regrow.models.user import source_digest  # needs torch, which settings do not
 

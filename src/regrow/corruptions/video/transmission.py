@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any
 
@@ -86,17 +87,25 @@ def _alter(packets: list[Any], at: float, shift: float) -> None:
     packets[which].update(bytes(altered))
 
 
+#: How often a loss that leaves no frame is drawn again before the clip is left whole.
+_TRIES = 100
+
+
 def packet_loss(clip: Clip, share: float, randomness: Randomness) -> Clip:
     """H.264 in a transport stream of which each datagram but the first is lost with probability ``share``.
 
-    A group of pictures lasts a second. Frames that are never decoded repeat the last one.
+    A group of pictures lasts a second. Frames that are never decoded repeat the last one. A loss after which no frame
+    at all can be decoded, as happens to clips of few datagrams, is drawn again.
     """
     sent = clips.transcode(
         content_of(clip), "libx264", {"crf": "23", "g": str(max(1, round(clip.rate)))}, container="mpegts"
     )
-    received = lose(sent, share, randomness.of_clip())
-    found = clips.read(received, len(clip))
-    return Clip(found.frames, clip.rate, received, ".ts")
+    stream = randomness.of_clip()
+    for _ in range(_TRIES):
+        received = lose(sent, share, stream)
+        with contextlib.suppress(DataError):
+            return Clip(clips.read(received, len(clip)).frames, clip.rate, received, ".ts")
+    return Clip(clips.read(sent, len(clip)).frames, clip.rate, sent, ".ts")
 
 
 def lose(sent: bytes, share: float, stream: Stream) -> bytes:
@@ -125,5 +134,5 @@ PACKET_LOSS = ClipCorruption(
     settings=dict.fromkeys(("kinetics", "ssv2"), every([0.01, 0.02, 0.03, 0.04, 0.06])),
     apply=packet_loss,
     note="iid packet loss: the published set was sent through an emulated network; here each datagram is lost by "
-    "itself",
+    "itself, anew where no frame of a clip is left",
 )
