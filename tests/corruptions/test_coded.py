@@ -167,7 +167,7 @@ def test_bit_errors_are_those_of_the_filters_formula(av: Any, severity: int) -> 
             packet.update(altered[at : at + packet.size])
             at += packet.size
 
-    expected = coded.last(clips.copied(clean, "mp4", "null", alter), image.shape, 29)
+    expected = clips.read(clips.copied(clean, "mp4", "null", alter), 29).frames[28]
     found = corrupt(image[None], "bit_error", severity, seed=4, index=[7])[0]
     np.testing.assert_array_equal(found, expected)
 
