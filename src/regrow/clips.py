@@ -41,6 +41,12 @@ _NO_REORDERING = 2
 #: Quality of the JPEG pictures of ``as_mjpeg``: that of the published sets of Yi et al. 2021.
 JPEG_QUALITY = 80
 
+#: FFmpeg's default quality of libx264, for frames that come without a file.
+DEFAULT_CRF = {"crf": "23"}
+
+#: Bits a second below which the encoders take no rate.
+_LOWEST_RATE = 1000
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -72,7 +78,7 @@ def library() -> Any:
     try:
         import av
     except ImportError:
-        raise InputError("video files need PyAV, which is not installed.", "pip install 'regrow[video]'") from None
+        raise InputError("coded video needs PyAV, which is not installed.", "pip install 'regrow[video]'") from None
     av.logging.set_level(av.logging.PANIC)  # damaged streams are meant to be damaged
     return av
 
@@ -516,6 +522,46 @@ def transcode(
 
         shown = resampled(decoded(source), old, Fraction(rate), time_of)
         return encode(shown, Fraction(rate), encoder, options, container=container, bit_rate=bit_rate)
+
+
+def at_part_of_rate(content: bytes, encoder: str, divisor: float) -> bytes:
+    """Code a file anew at its own bit rate divided by ``divisor``: average, greatest, and size of the rate buffer."""
+    return transcode(content, encoder, {}, bit_rate=max(_LOWEST_RATE, int(bit_rate(content) / divisor)))
+
+
+def bit_rate(content: bytes) -> float:
+    """Bits a second of a file, sound and container included, as ffprobe tells them."""
+    with opened(content) as container:
+        if container.bit_rate:
+            return float(container.bit_rate)
+        n_frames = sum(1 for _ in decoded(container))
+        return len(content) * 8 * float(rate_of(container.streams.video[0])) / max(1, n_frames)
+
+
+def copied(
+    content: bytes, container: str, filters: str, alter: Callable[[Sequence[Any]], None] = lambda _: None
+) -> bytes:
+    """Copy the video stream of a file without coding it anew.
+
+    Args:
+        content: the file.
+        container: FFmpeg's name of the file format.
+        filters: bit stream filters in FFmpeg's notation, e.g. ``"noise=1000"``.
+        alter: may change the filtered packets in place.
+    """
+    av = library()
+    buffer = io.BytesIO()
+    with opened(content) as source, told("FFmpeg"), writing(buffer, container) as out:
+        video = source.streams.video[0]
+        target = out.add_stream_from_template(video)
+        chain = av.BitStreamFilterContext(filters, video)
+        packets = [new for packet in packets_of(source) for new in chain.filter(packet)]
+        packets += chain.filter(None)
+        alter(packets)
+        for packet in packets:
+            packet.stream = target
+            out.mux(packet)
+    return buffer.getvalue()
 
 
 def resampled(
