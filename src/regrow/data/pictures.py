@@ -293,10 +293,16 @@ def prepare(picture: Image.Image, side: int) -> Image.Image:
         box = ((width - wide) / 2, (height - high) / 2, (width + wide) / 2, (height + high) / 2)
         cut = picture.crop(tuple(round(edge) for edge in box))  # type: ignore[arg-type]
         return cut.resize((side, side), Image.Resampling.BILINEAR)
-    shorter = round(side * 256 / 224)
+    picture = resize(picture, round(side * 256 / 224))
+    left, top = round((picture.width - side) / 2), round((picture.height - side) / 2)
+    return picture.crop((left, top, left + side, top + side))
+
+
+def resize(picture: Image.Image, shorter: int) -> Image.Image:
+    """Bring the shorter side to ``shorter`` pixels, the longer one in proportion, rounded down; bilinear."""
+    from PIL import Image
+
+    width, height = picture.size
     longer = int(shorter * max(width, height) / min(width, height))
     size = (shorter, longer) if width <= height else (longer, shorter)
-    if size != picture.size:
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
-    return picture.crop((left, top, left + side, top + side))
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BILINEAR)
