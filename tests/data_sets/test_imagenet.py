@@ -264,12 +264,17 @@ def _means(pictures: imagenet.TarPictures) -> list[float]:
     return [float(np.asarray(pictures.open(i)).mean()) for i in range(len(pictures))]
 
 
-def test_forked_readers_do_not_disturb_each_other(layouts: dict[str, Path]) -> None:
+def test_readers_in_forks_and_threads_do_not_disturb_each_other(layouts: dict[str, Path]) -> None:
     pictures = imagenet.load(layouts["archives"], "train")
-    expected = _means(pictures)  # the handle is open before the fork
+    expected = _means(pictures)
+    handle = pictures.archive._opened()
+    assert os.lseek(handle, 0, os.SEEK_CUR) == 0  # what forks and threads share is never moved
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(_means, [pictures] * 4) == [expected] * 4
     assert _means(pickle.loads(pickle.dumps(pictures))) == expected
+    del pictures
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
 
 
 def test_the_fingerprint_follows_the_archive(layouts: dict[str, Path]) -> None:

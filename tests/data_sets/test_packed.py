@@ -172,6 +172,20 @@ def test_makers_at_the_same_time_wait_for_one(source, tmp_path: Path) -> None:
     assert results == [expected] * 4
 
 
+def test_a_maker_that_waited_takes_what_was_made(source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owned, made = files.owned, []
+
+    def waits(folder: Path, what: str, *, wait_s: float) -> object:
+        monkeypatch.setattr(files, "owned", owned)
+        pack(source, tmp_path / "out", RAW)  # by another process, while this one waits
+        return owned(folder, what, wait_s=wait_s)
+
+    monkeypatch.setattr(files, "owned", waits)
+    out = pack(source, tmp_path / "out", RAW, progress=lambda *done: made.append(done))
+    assert made == []
+    assert len(out) == len(source)
+
+
 def test_an_owner_that_does_not_end_is_said(source, tmp_path: Path) -> None:
     with files.owned(tmp_path / "out", "pack"), pytest.raises(BusyError, match=r"pack .*out is being worked on"):
         pack(source, tmp_path / "out", RAW, wait_s=0)

@@ -271,10 +271,10 @@ def _reduce(opened: Image.Image, at_least: int) -> None:
     if opened.format not in ("JPEG", "MPO") or at_least <= 0:
         return
     shorter = min(opened.size)
-    scale = next((s for s in (8, 4, 2) if -(-shorter // s) >= at_least), 1)  # libjpeg rounds sides up
+    # libjpeg rounds sides up; Pillow takes the largest scale that leaves both as large as asked for, rounded down
+    scale = next((s for s in (8, 4, 2) if s <= shorter and -(-shorter // s) >= at_least), 1)
     if scale > 1:
-        # Pillow takes the largest scale that leaves both sides as large as asked for, rounded down
-        opened.draft(None, (max(1, opened.width // scale), max(1, opened.height // scale)))
+        opened.draft(None, (opened.width // scale, opened.height // scale))
 
 
 def prepare(picture: Image.Image, side: int) -> Image.Image:
