@@ -79,8 +79,8 @@ NAMES: tuple[str, ...] = tuple(_TOWARDS)
 
 #: What must be said beside numbers on them.
 NOTE = (
-    "stand-ins are no corruptions of 3DCC, whose depth maps are not at hand: they show that sets in the published layout "
-    "are read and evaluated, and are part of no mean"
+    "stand-ins are no corruptions of 3DCC, whose depth maps are not at hand: they show that sets in the published "
+    "layout are read and evaluated, and are part of no mean"
 )
 
 

@@ -17,6 +17,7 @@ from regrow import files
 from regrow.data import sets
 from regrow.data.cues import reliance
 from regrow.data.fileset import FileSet
+from regrow.data.on_disk import nominal
 from regrow.data.spec import DataSet, DataSpec, ImageSet, Options, Progress, Request, check_options
 from regrow.errors import InputError, UnknownNameError
 
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "load_images",
     "names",
+    "nominal_spec",
     "reliance",
     "require",
     "spec",
@@ -39,8 +41,8 @@ def names() -> list[str]:
     """Names of all data sets.
 
     Example:
-        >>> names()
-        ['cifar10', 'cifar100', 'cues', 'image_folder', 'tiny_imagenet', 'ucf101', 'video_folder']
+        >>> {"cifar10", "imagenet", "ucf101", "image_folder"} <= set(names())
+        True
     """
     return sorted(module.name for module in pkgutil.iter_modules(sets.__path__) if not module.name.startswith("_"))
 
@@ -73,6 +75,20 @@ def spec(name: str, options: Options | None = None, root: str | Path | None = No
     found = _get(name)
     settings = check_options(found.spec, options)
     return found.describe(settings, find_root(root)) if found.describe else found.spec
+
+
+def nominal_spec(name: str, options: Options | None = None) -> DataSpec:
+    """The facts of a data set as published, whatever lies on this machine: to plan a study before its data are here.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+        InputError: an option that cannot be, or a set that has no published facts.
+    """
+    found = _get(name)
+    settings = check_options(found.spec, options)
+    if not found.spec.splits:
+        raise InputError(f"{name} is known by its files alone, which are not here.", found.spec.hint)
+    return nominal(found.spec, settings) if found.describe else found.spec
 
 
 def find_root(given: str | Path | None = None) -> list[Path]:

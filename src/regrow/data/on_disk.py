@@ -18,12 +18,14 @@ import numpy as np
 
 from regrow import clips, seeds
 from regrow.data import clips as clip_folders
-from regrow.data import pictures
+from regrow.data import huggingface, imagenet, packed, pictures
 from regrow.data.cifar import SUBSET
 from regrow.data.clips import ClipFolder
 from regrow.data.fileset import ClipSource, FileSet, PictureSource, Source
-from regrow.data.listing import Listing, Pictures
+from regrow.data.listing import Chosen, Listing, Pictures, check_classes
+from regrow.data.listing import Source as Fingerprinted
 from regrow.data.sampling import WAYS, Sampling
+from regrow.data.scan import scan
 from regrow.data.spec import DataSet, DataSpec, Labels, Options, Progress, Request, of_classes
 from regrow.errors import DataError, InputError, UnknownNameError
 
@@ -32,7 +34,9 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPLITS = ("train", "test")
 
 #: Options of all sets of pictures.
-PICTURES: Options = {"size": 224, "classes": [], "on_error": "raise"}
+#: ``packed`` = shorter side in pixels at which pictures are kept, once decoded, in few files below the last data root;
+#: 0 = they are decoded from their own files each time.
+PICTURES: Options = {"size": 224, "classes": [], "on_error": "raise", "packed": 0}
 #: Options of all sets of clips.
 CLIPS: Options = {
     "size": 224,
@@ -67,7 +71,7 @@ class Part:
 
     def labels(self) -> Labels:
         """Class numbers in the list's own classes, int64 (n,)."""
-        return np.array([self.listing.label(int(i)) for i in self.index], np.int64).reshape(-1)
+        return np.asarray(self.listing.labels, np.int64).reshape(-1)[self.index]
 
 
 @dataclass(frozen=True)
@@ -111,22 +115,27 @@ def place(given: str, roots: Sequence[Path], what: str) -> Path:
 
 def picture_set(spec: DataSpec, lister: Lister, find: Callable[[Sequence[Path], str | None], Path | None]) -> DataSet:
     """The entry of a set of pictures; ``spec`` has no classes of its own, its options hold ``PICTURES``."""
+    return _data_set(spec, lister, find, _picture_source, _check_pictures)
 
-    def source(listing: Pictures | Listing, options: Options, _: str) -> Source:
-        return PictureSource(listing, int(options["size"]))  # type: ignore[arg-type]
 
-    return _data_set(spec, lister, find, source, _check_pictures)
+def _picture_source(listing: Pictures | Listing, options: Options, _: str, roots: Sequence[Path]) -> Source:
+    side = int(options["packed"])
+    if side:
+        given: Fingerprinted = listing  # type: ignore[assignment]
+        folder = roots[-1] / "packs" / f"{given.fingerprint()[:24]}-{side}"
+        listing = packed.pack(given, folder, packed.Form(side=side))
+    return PictureSource(listing, int(options["size"]))  # type: ignore[arg-type]
 
 
 def clip_set(spec: DataSpec, lister: Lister, find: Callable[[Sequence[Path], str | None], Path | None]) -> DataSet:
     """The entry of a set of clips; ``spec`` has no classes of its own, its options hold ``CLIPS``."""
+    return _data_set(spec, lister, find, _clip_source, _check_clips)
 
-    def source(listing: Pictures | Listing, options: Options, split: str) -> Source:
-        assert isinstance(listing, Listing)
-        first, last = options[f"{split}_part"]
-        return ClipSource(listing, int(options["size"]), sampling_of(options), (first, last), int(options["held"]))
 
-    return _data_set(spec, lister, find, source, _check_clips)
+def _clip_source(listing: Pictures | Listing, options: Options, split: str, _: Sequence[Path]) -> Source:
+    assert isinstance(listing, Listing)
+    first, last = options[f"{split}_part"]
+    return ClipSource(listing, int(options["size"]), sampling_of(options), (first, last), int(options["held"]))
 
 
 def sampling_of(options: Options) -> Sampling:
@@ -148,11 +157,27 @@ def sampling_of(options: Options) -> Sampling:
     return Sampling(int(options["frames"]), options["sampling"], int(options["stride"]), int(options["views"]))
 
 
+def nominal(base: DataSpec, options: Options) -> DataSpec:
+    """The published facts of a set under its options, without its files; of chosen classes an equal share of images."""
+    chosen = of_classes(base, options["classes"] if len(options["classes"]) == 1 else [])
+    n = len(options["classes"]) if len(options["classes"]) > 1 else chosen.n_classes
+    counts = {split: count * n // base.n_classes for split, count in base.splits.items()}
+    sampling = sampling_of(options) if "frames" in options else None
+    return replace(
+        base,
+        classes=base.classes[:n],
+        splits=counts,
+        image_size=int(options.get("size", base.image_size)),
+        frames=sampling.frames if sampling else None,
+        views=sampling.views if sampling else 1,
+    )
+
+
 def _data_set(
     base: DataSpec,
     lister: Lister,
     find: Callable[[Sequence[Path], str | None], Path | None],
-    source: Callable[[Pictures | Listing, Options, str], Source],
+    source: Callable[[Pictures | Listing, Options, str, Sequence[Path]], Source],
     check: Callable[[Part, Options], list[tuple[str, str]]],
 ) -> DataSet:
     @functools.lru_cache(maxsize=32)
@@ -170,7 +195,7 @@ def _data_set(
         if request.n is not None:
             order = seeds.permutation(0, "data", SUBSET, n=len(labels)) if request.split == "train" else order
             order = order[: request.n]
-        made = source(part.listing, request.options, request.split)
+        made = source(part.listing, request.options, request.split, request.roots)
         return FileSet(made, labels[order], spec, request.split, part.index[order], skipped[request.split])
 
     def refuse(roots: Sequence[Path], _: Progress | None) -> Path:
@@ -257,13 +282,7 @@ def _require_classes(part: Part, spec: DataSpec, split: str) -> None:
 
 
 def _check_pictures(part: Part, _: Options) -> list[tuple[str, str]]:
-    bad = []
-    for i in part.index:
-        try:
-            part.listing.open(int(i))  # type: ignore[union-attr]
-        except DataError as error:
-            bad.append((part.listing.path(int(i)), error.message))
-    return bad
+    return list(scan(Chosen(part.listing, part.index), "skip").skipped)  # type: ignore[arg-type]
 
 
 def _check_clips(part: Part, options: Options) -> list[tuple[str, str]]:
@@ -320,19 +339,45 @@ def _single_note(listing: Pictures | Listing) -> tuple[str, ...]:
     return ("one file a class",) if len(counts) and counts.max() == 1 else ()
 
 
-def two_folders(path: Path) -> tuple[Path, Path] | None:
-    """``train`` and ``test`` (or ``val``, ``validation``) below a folder, where both are there."""
-    tests = [path / name for name in ("test", "val", "validation") if (path / name).is_dir()]
-    return (path / "train", tests[0]) if (path / "train").is_dir() and tests else None
-
-
 def image_folder(options: Options, roots: Sequence[Path]) -> Parts:
     """Any folder of pictures with a sub-folder for each class, or with ``train`` and ``test`` that have them."""
     path, side = place(options["path"], roots, "image_folder"), int(options["size"])
-    both = two_folders(path)
-    if both is None:
-        return held_out(pictures.folder(path, side), options["test_share"], same=options["train_is_test"])
-    train, test = (pictures.folder(part, side) for part in both)
+    if not (path / "train").is_dir():
+        return held_out(pictures.labelled(path, side=side), options["test_share"], same=options["train_is_test"])
+    train, test = (pictures.labelled(path, split, side) for split in SPLITS)
+    return Parts(Part.whole(train), Part.whole(test))
+
+
+def imagenet_parts(options: Options, roots: Sequence[Path]) -> Parts:
+    """ImageNet in any of its official layouts; of a folder ``path``, or where it is found below a data root."""
+    side, cache = int(options["size"]), roots[-1]
+    given = options["path"]
+    if options["train_is_test"]:
+        folder = place(given, roots, "imagenet") if given else imagenet.require(roots, "test")
+        return held_out(imagenet.load(folder, "test", side=side, cache=cache), 0.0, same=True)
+    folder = place(given, roots, "imagenet") if given else imagenet.require(roots)
+    train, test = (imagenet.load(folder, split, side=side, cache=cache) for split in SPLITS)
+    return Parts(Part.whole(train), Part.whole(test))
+
+
+def table(options: Options, roots: Sequence[Path]) -> Parts:
+    """A data set of Hugging Face on disk, of a folder ``path``."""
+    path = place(options["path"], roots, "huggingface")
+
+    def split(name: str) -> huggingface.TablePictures:
+        image, label = options["image"] or None, options["label"] or None
+        return huggingface.load(path, name, image=image, label=label, cache=roots[-1])
+
+    train = split(options["train_split"])
+    if options["train_is_test"]:
+        return held_out(train, 0.0, same=True)
+    try:
+        test = split(options["test_split"])
+    except DataError:
+        if options["test_split"] != "test":
+            raise
+        return held_out(train, options["test_share"], same=False)
+    check_classes(train, test)
     return Parts(Part.whole(train), Part.whole(test))
 
 
@@ -349,9 +394,8 @@ def video_folder(options: Options, roots: Sequence[Path]) -> Parts:
         raise InputError("video_folder needs the option paths.", "e.g. options: {paths: [my_videos]}.")
     found = [place(str(path), roots, "video_folder") for path in options["paths"]]
     same = options["train_is_test"] or options["class_by"] == "file"
-    both = two_folders(found[0]) if len(found) == 1 else None
-    if both is not None and not same:
-        train, test = (folders_of_clips([part], options) for part in both)
+    if len(found) == 1 and (found[0] / "train").is_dir() and not same:
+        train, test = (folders_of_clips([pictures.split_folder(found[0], split)], options) for split in SPLITS)
         return Parts(Part.whole(train), Part.whole(test))
     listing = folders_of_clips(found, options)
     if same and _apart(options):

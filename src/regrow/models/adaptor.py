@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from regrow.errors import InputError, UnknownNameError
+from regrow.models import _torchvision
 from regrow.models._family import Family, InputSpec, Request
 
 #: torchvision's networks that fix the image size when they are made, and the argument that says it.
@@ -22,6 +23,7 @@ AUXILIARY = ("googlenet", "inception_v3")
 
 
 def _library(name: str) -> Any:
+    _torchvision.declare()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -1,7 +1,9 @@
-"""Let a CUDA build of torchvision be imported beside a CPU build of torch (tests alone need this).
+"""Let torchvision be imported beside a torch of another build, e.g. PyPI's CUDA build beside a CPU build of torch.
 
-The compiled operators of such a torchvision cannot load, and its import fails at the first of them. Declaring the
-two that are registered on import is enough: no test calls them. Where the compiled library does load, nothing is done.
+The compiled operators of such a torchvision cannot load, and its import fails at the first of them. Declaring the two
+that are registered on import is enough for its Python parts, networks and transforms, which is all that is used here
+and by timm; the operators themselves (non-maximum suppression) stay unusable. Where the compiled library does load,
+nothing is done.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import torch
 _KEPT: list[torch.library.Library] = []  # the declarations live as long as this object
 
 
-def install() -> bool:
+def declare() -> bool:
     """Declare ``nms`` and ``qnms`` unless torchvision is absent or loads by itself; True if they were declared now."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None or torch.version.cuda is not None or hasattr(torch.ops.torchvision, "nms"):
