@@ -41,7 +41,7 @@ class GaussianNoise:
 def add_noise(images: Images, words: UINT64, noise: GaussianNoise, view: int = 0) -> Images:
     """Noisy images: pixel + 255 sd z, rounded to the nearest whole number (half to even), cut to 0..255.
 
-    A normal number z is one of the 2**16 mid-quantiles of the normal distribution (so |z| < 4.33), since a pixel has 256
+    A normal number z is one of the 2**16 mid-quantiles of the normal distribution (so |z| < 4.33): a pixel has 256
     values only. Clips have new noise in every frame.
 
     Args:
@@ -69,4 +69,4 @@ def _quantiles() -> npt.NDArray[np.float32]:
     from scipy.special import ndtri
 
     levels = 1 << 16
-    return ndtri((np.arange(levels) + 0.5) / levels).astype(np.float32)
+    return np.asarray(ndtri((np.arange(levels) + 0.5) / levels), np.float32)

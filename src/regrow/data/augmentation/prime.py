@@ -1,8 +1,8 @@
 """PRIME: mixed chains of three maximum-entropy primitives (Modas et al. 2022, ECCV, arXiv:2112.13547).
 
-Ours, on whole batches of 8-bit images. Differences to the authors' code: every image draws its own strengths (there: one
-draw a batch); the unit of the random filter is in its middle (there: in its last row and column, which shifts the
-image by a pixel); images are rounded to 8 bits after every primitive, so that a colour function is a table of 256
+Ours, on whole batches of 8-bit images. It differs from the authors' code: every image draws its own strengths (one
+draw holds for a batch there); the unit of the random filter is in its middle (there in its last row and column, which shifts
+the image by a pixel); images are rounded to 8 bits after every primitive, so that a colour function is a table of 256
 values; and images need not be square.
 """
 
@@ -114,7 +114,7 @@ def _mixed(images: Images, words: UINT64, settings: Prime, view: int) -> Images:
 
 
 def _eight_bit(values: npt.NDArray[np.floating]) -> Images:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 def _whole(uniform: Floats, n: int | Integers) -> Integers:
@@ -247,7 +247,7 @@ def field(coefficients: Floats, height: int, width: int) -> Floats:
     scaled = coefficients * (radius < m + 0.5) / radius
     along_x, along_y = (np.sin(np.pi * np.linspace(0, 1, side)[:, None] * k) for side in (width, height))
     # einsum without BLAS, whose sums may depend on its threads
-    return np.einsum("yi,xi->yx", np.einsum("yj,ij->yi", along_y, scaled), along_x)
+    return np.asarray(np.einsum("yi,xi->yx", np.einsum("yj,ij->yi", along_y, scaled), along_x), np.float64)
 
 
 def warped(images: Images, down: Floats, right: Floats) -> Images:

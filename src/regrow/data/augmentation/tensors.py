@@ -79,7 +79,7 @@ def mix(x: Tensor, y: Tensor, mixing: Mixing, n_classes: int, *, seed: int, step
     )
     planes = _planes(x)
     with global_generators() as seeded:
-        for view in planes.split(len(y)):
+        for view in planes.view(-1, len(y), *planes.shape[1:]):
             seeded(seeds.torch_seed(seed, "data", MIXING, step))
             _, target = mixer(view, y)
     return planes.view(x.shape), target

@@ -15,7 +15,7 @@ from regrow.data.spec import Images
 from regrow.errors import InputError
 from regrow.seeds import UINT64
 
-#: The nine operations of AugMix, by timm's names; none is among the common corruptions.
+#: The nine operations of AugMix, by timm's names; the authors left out what resembles a common corruption.
 OPERATIONS = (
     "AutoContrast",
     "Equalize",
@@ -27,7 +27,7 @@ OPERATIONS = (
     "TranslateXRel",
     "TranslateYRel",
 )
-#: Four more of the paper's code, which resemble common corruptions: off unless asked for.
+#: Four more of the paper's code, which do resemble some: off unless asked for.
 MORE_OPERATIONS = ("ColorIncreasing", "ContrastIncreasing", "BrightnessIncreasing", "SharpnessIncreasing")
 
 
@@ -36,8 +36,9 @@ class AugMix:
     """Chains of operations, mixed (Hendrycks et al. 2020, arXiv:1912.02781): (1 - m) x + m sum_k w_k chain_k(x).
 
     w ~ Dirichlet(alpha), m ~ Beta(alpha, alpha), both by timm's ``AugMixAugment``, with the paper's nine operations,
-    black outside the image and shifts of up to a third of it. timm's differences to the paper's code: strengths from 0 on
-    (0.1), angles and shifts not cut to whole numbers, and mixtures cut to 8 bits (twice, so up to 2 of 255 darker).
+    black outside the image and shifts of up to a third of it. Where timm differs from the paper's code: strengths begin
+    at 0 (0.1 there), angles and shifts are not cut to whole numbers, and mixtures are cut to 8 bits twice, which makes
+    them up to 2 of 255 darker.
 
     Args:
         severity: strength of the operations, 1 to 10.
