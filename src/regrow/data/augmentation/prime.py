@@ -1,9 +1,9 @@
 """PRIME: mixed chains of three maximum-entropy primitives (Modas et al. 2022, ECCV, arXiv:2112.13547).
 
 Ours, on whole batches of 8-bit images. It differs from the authors' code: every image draws its own strengths (one
-draw holds for a batch there); the unit of the random filter is in its middle (there in its last row and column, which shifts
-the image by a pixel); images are rounded to 8 bits after every primitive, so that a colour function is a table of 256
-values; and images need not be square.
+draw holds for a batch there); the unit of the random filter is in its middle (there in its last row and column, which
+shifts the image by a pixel); images are rounded to 8 bits after every primitive, so that a colour function is a table
+of 256 values; and images need not be square.
 """
 
 from __future__ import annotations

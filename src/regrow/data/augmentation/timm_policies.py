@@ -99,12 +99,21 @@ def _each(images: Images, words: UINT64, kind: Kind, view: int, transform: Calla
 def _rand_augment(config: str, fill: tuple[int, int, int]) -> Any:
     timm = extras.library("timm.data.auto_augment", "RandAugment's operations")
     try:
-        return timm.rand_augment_transform(config, {"img_mean": fill, "translate_const": 0})
+        made = timm.rand_augment_transform(config, {"img_mean": fill, "translate_const": 0})
     except (AssertionError, KeyError, ValueError) as error:
         raise InputError(
             f"{config!r} is no RandAugment in timm's notation{f' ({error})' if str(error) else ''}.",
             "e.g. rand-m9-mstd0.5-inc1.",
         ) from error
+    for op in made.ops:
+        if op.aug_fn is timm.posterize:
+            op.aug_fn = functools.partial(_posterize, timm.posterize)
+    return made
+
+
+def _posterize(theirs: Callable[..., Any], picture: Any, bits: int, **options: Any) -> Any:
+    """Black where timm's strongest posterisation keeps no bit, as older Pillow had it; version 13 raises an error."""
+    return theirs(picture, bits, **options) if bits else picture.point(lambda value: 0)
 
 
 @functools.cache
