@@ -40,7 +40,7 @@ def test_views_of_a_consistency_loss_share_the_crop_and_begin_with_the_clean_ima
 ) -> None:
     three = replace(NOISE, views=3, clean_first=True)
     plain, _ = Batches(*held, 4, SPEC, flip=True, crop=2, seed=1).batch(5)
-    batches = Batches(*held, 4, SPEC, flip=True, crop=2, seed=1, augmentation=three, erasing=0.0)
+    batches = Batches(*held, 4, SPEC, flip=True, crop=2, seed=1, augmentation=three)
     x, y = batches.batch(5)
     assert x.shape == (12, 3, 8, 6)
     assert y.shape == (4,)
@@ -63,6 +63,14 @@ def test_views_of_a_contrastive_loss_have_windows_of_their_own(held: tuple[np.nd
         window = padded[i, top : top + 8, left : left + 6]
         window = window[:, ::-1] if word & 1 else window
         assert torch.equal(got, normalise(torch.from_numpy(window[None].copy()), SPEC)[0])
+
+
+@pytest.mark.usefixtures("libraries")
+def test_clean_views_are_not_erased(held: tuple[np.ndarray, np.ndarray]) -> None:
+    three = replace(NOISE, views=3, clean_first=True)
+    whole, erased = (Batches(*held, 4, SPEC, augmentation=three, erasing=p).batch(0)[0] for p in (0.0, 1.0))
+    changed = (whole != erased).any(3).any(2).any(1)
+    assert changed.tolist() == [False] * 4 + [True] * 8
 
 
 @pytest.mark.usefixtures("libraries")
