@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrow.models import _torchvision
+from regrow import _torchvision
 
 torch.set_num_threads(1)  # bits depend on the number of threads, and tests run side by side
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def libraries() -> None:
-    """Make timm and torchvision importable (see regrow.models._torchvision), or skip."""
+    """Make timm and torchvision importable (see regrow._torchvision), or skip."""
     for name in ("timm", "torchvision"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed (extra regrow[models])")

@@ -4,7 +4,8 @@
     images = regrow.data.load("cues", "conflict")            # made here in a second
 
 One file in ``sets/`` is one data set: its file name is its name, and its constant ``DATASET`` says all of it. Batches
-for training are in ``regrow.data.batches`` (the only module here that needs torch).
+for training are in ``regrow.data.batches``, and what is done to their images in ``regrow.data.augmentation``: of the
+modules here, these alone need torch.
 """
 
 from __future__ import annotations

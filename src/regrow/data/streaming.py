@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from regrow import seeds
-from regrow.data.batches import AUGMENT, ORDER, normalise
+from regrow.data.augmentation import Augmentation, augment, words
+from regrow.data.batches import Finish, epoch_order, window_words
 from regrow.data.fileset import FileSet
 from regrow.data.geometry import Geometry
 from regrow.errors import InputError
@@ -38,21 +38,26 @@ def default_workers() -> int:
 class _Steps(Dataset[tuple[Tensor, Tensor]]):
     """Step -> its batch as uint8 images and int64 labels."""
 
-    def __init__(self, examples: FileSet, batch: int, how: Geometry, seed: int) -> None:
+    def __init__(
+        self, examples: FileSet, batch: int, how: Geometry, seed: int, augmentation: Augmentation, repeats: int
+    ) -> None:
         self.examples, self.batch, self.how, self.seed = examples, batch, how, seed
+        self.augmentation, self.repeats = augmentation, repeats
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     def indices(self, step: int) -> npt.NDArray[np.int64]:
         epoch, place = divmod(step, len(self.examples) // self.batch)
         if self._order is None or self._order[0] != epoch:
-            self._order = epoch, seeds.permutation(self.seed, "data", ORDER, epoch, n=len(self.examples))
+            self._order = epoch, epoch_order(self.seed, epoch, len(self.examples), self.repeats)
         return self._order[1][place * self.batch : (place + 1) * self.batch]
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        places = self.indices(step)
-        words = seeds.raw(self.seed, "data", AUGMENT, step, n=self.batch)
-        images = self.examples.training(places, self.how, words)
-        return torch.from_numpy(images), torch.from_numpy(self.examples.labels[places])
+        places, own = self.indices(step), words(self.seed, step, self.batch)
+        views, made = [], self.augmentation
+        for view in range(made.views):
+            images = self.examples.training(places, self.how, window_words(self.seed, step, self.batch, made, view))
+            views.append(augment(images, own, made, view) if made.changes else images)
+        return torch.from_numpy(np.concatenate(views)), torch.from_numpy(self.examples.labels[places])
 
 
 class StreamedBatches:
@@ -61,14 +66,17 @@ class StreamedBatches:
     Args:
         examples: the training examples.
         batch: of them a step.
-        how: what is drawn anew for each.
+        how: how each is cut out.
+        augmentation: what is done to each on its own then, and how many views of it there are.
+        finish: what becomes of the batch on the device.
+        repeats: copies of an example in a row, see ``augmentation.repeated``.
         seed: seed of the order and of what is drawn.
         device: where batches go.
         channels_last: lay batches of images out as ``torch.channels_last``.
         workers: processes that decode; 0 = in this one; None = :func:`default_workers`.
 
     Raises:
-        InputError: a batch larger than the set.
+        InputError: a batch larger than the set, or mixing of an odd batch.
     """
 
     def __init__(
@@ -77,6 +85,9 @@ class StreamedBatches:
         batch: int,
         *,
         how: Geometry,
+        augmentation: Augmentation | None = None,
+        finish: Finish | None = None,
+        repeats: int = 1,
         seed: int = 0,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
@@ -87,7 +98,9 @@ class StreamedBatches:
         self.spec, self.batch_size = examples.spec, batch
         self.device, self.channels_last = torch.device(device), channels_last
         self.workers = default_workers() if workers is None else workers
-        self._steps = _Steps(examples, batch, how, seed)
+        self.finish, self.seed = finish or Finish(), seed
+        self.finish.check(batch)
+        self._steps = _Steps(examples, batch, how, seed, augmentation or Augmentation(), repeats)
         self._n = len(examples)
         self._ahead: Iterator[Any] | None = None
         self._next = -1
@@ -105,7 +118,8 @@ class StreamedBatches:
         """The batch of a step; steps in their order are made ahead, any other starts the workers anew.
 
         Returns:
-            x: float32, shape (B, 3, H, W) or (B, 3, T, H, W), normalised. y: int64, shape (B,). Both on the device.
+            x: float32, shape (views * B, 3, H, W) or (views * B, 3, T, H, W), view by view, normalised. y: int64,
+            shape (B,); under mixing the soft targets, float32, shape (B, classes). Both on the device.
         """
         if self.workers == 0:
             images, labels = self._steps[step]
@@ -116,7 +130,7 @@ class StreamedBatches:
             self._next = step + 1
         images = images.to(self.device, non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
-        return normalise(images, self.spec, channels_last=self.channels_last), labels
+        return self.finish(images, labels, self.spec, step, self.seed, channels_last=self.channels_last)
 
 
 class _Pieces(Dataset[Tensor]):

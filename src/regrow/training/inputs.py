@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from regrow import seeds
-from regrow.data.batches import Batches, eval_batches, normalise
+from regrow.data.augmentation import Augmentation
+from regrow.data.batches import Batches, Finish, eval_batches, normalise
 from regrow.data.cifar import SUBSET
 from regrow.data.fileset import FileSet
 from regrow.data.geometry import Geometry
 from regrow.data.spec import ImageSet
 from regrow.data.streaming import StreamedBatches, in_test_order
 from regrow.errors import InputError
+from regrow.training.augmenting import batch_options
 from regrow.training.settings import AugmentSettings, RunSettings
 
 #: Accuracy on the training examples is taken over so many of them at most, where these are decoded from files.
@@ -61,13 +63,16 @@ def make_batches(examples: ImageSet | FileSet, settings: RunSettings, device: to
     """
     train, augment = settings.training, settings.training.augment
     check(examples, augment)
-    channels_last = settings.precision.channels_last
+    channels_last, options = settings.precision.channels_last, batch_options(train, examples.spec)
     if isinstance(examples, FileSet):
-        how = Geometry(augment.flip, augment.crop, augment.resized_crop, augment.scale_jitter)
+        made: Augmentation = options["augmentation"]
         return StreamedBatches(
             examples,
             train.batch,
-            how=how,
+            how=Geometry(augment.flip, augment.crop, augment.resized_crop, augment.scale_jitter),
+            augmentation=made,
+            finish=Finish(made.clean_first, options["erasing"], options["mixing"]),
+            repeats=options["repeats"],
             seed=settings.seeds.data,
             device=device,
             channels_last=channels_last,
@@ -80,6 +85,7 @@ def make_batches(examples: ImageSet | FileSet, settings: RunSettings, device: to
         examples.spec,
         flip=augment.flip,
         crop=augment.crop,
+        **options,
         seed=settings.seeds.data,
         device=device,
         channels_last=channels_last,

@@ -13,16 +13,17 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.nn import functional as F
 
 from regrow import files, sparsity
 from regrow.data.fileset import FileSet
 from regrow.data.spec import ImageSet
 from regrow.errors import RegrowError
+from regrow.training.averaging import Average, find_classifier, watched
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from regrow.training.inputs import classes_of, make_batches, memorised, unaugmented
 from regrow.training.method import build_method
 from regrow.training.network import build_network, build_optimizer
+from regrow.training.objective import hits, parts, training_loss
 from regrow.training.schedules import learning_rate
 from regrow.training.settings import Precision, RunSettings, TrainingSettings
 
@@ -83,6 +84,7 @@ class Trainer:
             settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
         ).to(self.fabric.device)
         optimizer = build_optimizer(network, train)
+        self.classifier = None if train.supcon is None else find_classifier(network, len(spec.classes))
         self.batches = make_batches(images, settings, self.fabric.device)
         self.total = total_steps(train, len(images.labels))
         self.sparsifier = sparsity.attach(
@@ -97,6 +99,7 @@ class Trainer:
             init_loss=self._first_losses(network),
         )
         self.network, self.optimizer = network, optimizer
+        self.average = None if train.ema is None else Average(network, train.ema, self.sparsifier)
         self.model, self.stepper = self.fabric.setup(network, optimizer)
         self.step, self.elapsed_s, self._written = 0, 0.0, 0
         self._resume()
@@ -107,9 +110,15 @@ class Trainer:
 
         def loss() -> torch.Tensor:
             inputs, labels = self.batches.batch(next(steps))
-            return F.cross_entropy(network(inputs), labels, label_smoothing=self.settings.training.label_smoothing)
+            return self._loss(network, inputs, labels)[0]
 
         return loss
+
+    def _loss(self, network: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The loss of a batch or a part of one, and the logits of all views."""
+        with watched(self.classifier) as features:
+            logits = network(inputs)
+        return training_loss(self.settings.training, logits, labels, features[-1] if features else None), logits
 
     def _resume(self) -> None:
         state = load_checkpoint(self.folder / "checkpoint.pt", self.fingerprint)
@@ -117,6 +126,8 @@ class Trainer:
             self.network.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.sparsifier.load_state_dict(state["sparsifier"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
             self.step, self.elapsed_s = state["step"], state["elapsed_s"]
         for name in ("metrics.jsonl", "history.jsonl"):
             rows = files.read_lines(self.folder / name)
@@ -155,6 +166,8 @@ class Trainer:
                 self._checkpoint()
                 saved = now
         self.sparsifier.finish()
+        if self.average is not None:
+            self.average.install()
         result = self._result()
         self._checkpoint()
         meta = {
@@ -171,17 +184,18 @@ class Trainer:
             group["lr"] = learning_rate(self.step, self.total, train)
         inputs, labels = self.batches.batch(self.step)
         self.stepper.zero_grad()
-        total, hits = torch.zeros((), device=labels.device), torch.zeros((), dtype=torch.long, device=labels.device)
-        for part, wanted in zip(inputs.chunk(train.accumulate), labels.chunk(train.accumulate), strict=True):
-            logits = self.model(part)
-            loss = F.cross_entropy(logits, wanted, label_smoothing=train.label_smoothing)
+        total, right = torch.zeros((), device=labels.device), torch.zeros((), dtype=torch.long, device=labels.device)
+        for part, wanted in parts(inputs, labels, train.accumulate):
+            loss, logits = self._loss(self.model, part, wanted)
             if len(wanted) != len(labels):
                 loss = loss * (len(wanted) / len(labels))  # parts add up to the mean over the batch
             self.fabric.backward(loss)
             total += loss.detach()
-            hits += (logits.detach().argmax(1) == wanted).sum()
+            right += hits(logits.detach(), wanted)
         self.stepper.step()
-        return total, hits
+        if self.average is not None:
+            self.average.update()
+        return total, right
 
     def _log(self, loss: float, accuracy: float, steps: int, seconds: float) -> Progress:
         if not math.isfinite(loss):
@@ -215,6 +229,7 @@ class Trainer:
             "model": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sparsifier": self.sparsifier.state_dict(),
+            **({} if self.average is None else {"average": self.average.state_dict()}),
         }
         save_checkpoint(self.folder / "checkpoint.pt", state)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from regrow.training.augmenting import passes_per_step
 from regrow.training.loop import make_fabric
 from regrow.training.network import build_network, build_optimizer, channels_last_fault
 from regrow.training.settings import ModelSettings, Precision, TrainingSettings
@@ -95,6 +96,7 @@ class _Stepper:
         network = build_network(model, n_classes, shape[-1], seed=0, precision=precision).to(self.fabric.device)
         self.model, self.optimizer = self.fabric.setup(network, build_optimizer(network, training))
         n = -(-training.batch // training.accumulate)  # one part of a batch shows the arithmetic as well
+        n *= passes_per_step(training)
         inputs = torch.zeros(n, *shape)
         layout = torch.channels_last if precision.channels_last else torch.contiguous_format
         self.inputs = inputs.to(self.fabric.device).contiguous(memory_format=layout)

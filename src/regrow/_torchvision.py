@@ -23,13 +23,15 @@ def declare() -> bool:
         return False
     for compiled in Path(spec.origin).parent.glob("_C*.so"):
         try:
-            torch.ops.load_library(str(compiled))
+            torch.ops.load_library(str(compiled))  # type: ignore[no-untyped-call]
         except OSError:
             continue
     if hasattr(torch.ops.torchvision, "nms"):
         return False
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define(  # type: ignore[no-untyped-call]
+            f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        )
     _KEPT.append(library)
     return True
