@@ -66,13 +66,19 @@ def load_study(folder: Path) -> StudyView:
         common=common,
         common_words=words,
         examples=_examples(cells, recipe) if cells else {},
-        notes=[*(cells.notes if cells else []), *_notes(runs)],
+        notes=[*(cells.notes if cells else []), *_origin(recipe), *_notes(runs)],
         started=sum(run.attempts for run in runs),
     )
 
 
 #: Below this many steps between updates a new link has little time to outgrow the drop threshold.
 USUAL_INTERVAL = 100
+
+
+def _origin(recipe: Recipe) -> list[str]:
+    if recipe.runs_of is None:
+        return []
+    return [f"The networks were trained by the study of {recipe.runs_of}; nothing was trained here."]
 
 
 def _notes(runs: list[RunView]) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from regrow import files, models
 from regrow.data.spec import DataSpec
-from regrow.errors import InputError, RunFailedError
+from regrow.errors import DataError, InputError, RunFailedError
+from regrow.study import recipe as recipes
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
@@ -66,6 +67,7 @@ def plan_study(
     jobs: int | None = None,
     data_root: Path | None = None,
     download: bool = False,
+    arithmetic: tuple[Precision, dict[str, Any]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Plan a study: check that its data are there, time its arithmetic, describe every run. Makes no study folder.
@@ -75,6 +77,7 @@ def plan_study(
         jobs: runs side by side; None = one an accelerator or processor core.
         data_root: where data sets lie; None = the usual places.
         download: fetch a data set that is nowhere.
+        arithmetic: precision and probe of an earlier choice; None = timed now.
         progress: called with (bytes so far, bytes in all) of a download.
 
     Raises:
@@ -105,10 +108,12 @@ def plan_study(
             f"tier {recipe.tier} needs {TIER_EPOCHS[recipe.tier]:g} epochs, this recipe trains for {epochs:.3g}.",
             "set tier: T0 or T0c, or train longer.",
         )
-    with _one_thread_on_cpu():
-        precision, probe = choose_precision(
-            recipe.model, recipe.training, n_classes=spec.n_classes, image_size=spec.image_size, frames=spec.frames
-        )
+    if arithmetic is None:
+        with _one_thread_on_cpu():
+            arithmetic = choose_precision(
+                recipe.model, recipe.training, n_classes=spec.n_classes, image_size=spec.image_size, frames=spec.frames
+            )
+    precision, probe = arithmetic
     runs = expand(recipe, precision)
     chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
     step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
@@ -155,6 +160,7 @@ def run_study(
     *,
     jobs: int | None = None,
     data_root: Path | None = None,
+    trained: Path | None = None,
     after: Callable[[Store], None] = lambda store: None,
 ) -> Store:
     """Run what is left of a study; the same call goes on after any interruption.
@@ -165,6 +171,8 @@ def run_study(
         console: where news go.
         jobs: runs side by side; None = one an accelerator or processor core.
         data_root: where data sets lie; None = the usual places.
+        trained: of a recipe with ``runs_of``: the folder of that study, run first where it is not done; None = beside
+            ``folder``, by its recipe's name.
         after: called when no run is left (also when some failed), e.g. to write the report.
 
     Raises:
@@ -175,7 +183,12 @@ def run_study(
     from regrow.study.execute import is_complete
     from regrow.study.making import make_cells
 
-    store, plan = Store(folder), None
+    store, plan, source = Store(folder), None, None
+    if recipe.runs_of is not None:
+        other = recipes.load(recipe.runs_of)
+        trained = trained or folder.parent / other.name
+        console.say(f"The networks are those of {other.name}, in {trained}.")
+        source = run_study(other, trained, console, jobs=jobs, data_root=data_root, after=after)
     if store.exists():
         store.require_recipe(recipe)
     else:  # before the folder is touched: what cannot be run leaves no trace
@@ -186,6 +199,7 @@ def run_study(
             jobs=jobs,
             data_root=data_root,
             download=True,
+            arithmetic=(source.precision(), source.load()["probe"]) if source else None,
             progress=lambda done, total: console.stage("Download, bytes", done, total),
         )
         jobs = plan.jobs
@@ -199,6 +213,9 @@ def run_study(
                 console.say(line)
         files.sweep(folder)
         planned = store.prepare()
+        if source is not None:
+            for run in planned:
+                take_over(source.run(run.name), store.run(run.name))
         cells = make_cells(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )
@@ -214,6 +231,27 @@ def run_study(
             "the same command tries them again and leaves the others as they are.",
         )
     return store
+
+
+#: What a run's training leaves, and what its tests and analyses start from.
+TRAINED_FILES = ("plan.json", "metrics.jsonl", "history.jsonl", "result.json", "model.safetensors")
+
+
+def take_over(trained: Path, run: Path) -> None:
+    """Take a trained network from a run of another study with the same settings; what is there already stays.
+
+    Raises:
+        DataError: the other run has other settings, or is not trained.
+    """
+    if (run / "model.safetensors").exists():
+        return
+    if not (trained / "model.safetensors").exists():
+        raise DataError(f"{trained} holds no trained network.", "run that study to its end first.")
+    if files.read_json(trained / "run.json")["fingerprint"] != files.read_json(run / "run.json")["fingerprint"]:
+        raise DataError(f"{trained} was trained by other settings.", "give the folder of that very study.")
+    for name in TRAINED_FILES:
+        if (trained / name).exists():
+            files.write_bytes(run / name, (trained / name).read_bytes())
 
 
 def plan_lines(plan: Plan) -> list[str]:
