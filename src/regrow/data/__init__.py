@@ -27,6 +27,7 @@ __all__ = [
     "FileSet",
     "ImageSet",
     "find_root",
+    "is_downloaded",
     "load",
     "load_images",
     "names",
@@ -166,6 +167,16 @@ def load_images(
     if not isinstance(found, ImageSet):
         raise InputError(f"{name} stays in its files: it is no array of images.", "give its folder instead.")
     return found
+
+
+def is_downloaded(name: str) -> bool:
+    """Whether a set can be fetched from the network; others are put in their place by the user.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+    """
+    found = _get(name)
+    return found.fetch is not None and found.describe is None
 
 
 def require(name: str, *, root: str | Path | None = None, progress: Progress | None = None) -> Path:

@@ -21,6 +21,10 @@ SIZE_ARGUMENTS = {"vit_": "image_size", "maxvit_": "input_size"}
 AUXILIARY = ("googlenet", "inception_v3")
 
 
+#: Options of timm's networks that are ours; others are handed on.
+OWN_OPTIONS = ("pretrained", "drop_path", "dropout", "stem_stride")
+
+
 def _library(name: str) -> Any:
     return extras.library(name, f"{name} networks")
 
@@ -98,7 +102,8 @@ def timm_model(request: Request) -> nn.Module:
     """A network of timm with a head for ``n_classes``.
 
     Options: ``pretrained`` (a new head unless 1000 classes fit), ``drop_path`` and ``dropout`` (stochastic depth, and
-    dropout before the head, as far as the network has them), ``stem_stride`` (of the first convolution).
+    dropout before the head, as far as the network has them), ``stem_stride`` (of the first convolution); any other is
+    an argument of timm's, e.g. ``depth`` and ``embed_dim`` of a transformer.
 
     Raises:
         InputError: an option that the network has not, or weights that could not be had.
@@ -109,8 +114,11 @@ def timm_model(request: Request) -> nn.Module:
     cfg = timm.get_pretrained_cfg(request.part)
     fixed = cfg is not None and cfg.fixed_input_size and cfg.input_size[-1] != request.image_size
     size = {"img_size": request.image_size} if fixed else {}
+    others = {key: value for key, value in request.options.items() if key not in OWN_OPTIONS}
     try:
-        model = timm.create_model(request.part, pretrained=pretrained, num_classes=request.n_classes, **size, **rates)
+        model = timm.create_model(
+            request.part, pretrained=pretrained, num_classes=request.n_classes, **size, **rates, **others
+        )
     except OSError as error:
         raise _no_weights(request, error) from error
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
@@ -193,7 +201,7 @@ TIMM = Family(
     source="timm (extra regrow[models])",
     build=timm_model,
     prefixes=("timm:NAME",),
-    options=("pretrained", "drop_path", "dropout", "stem_stride"),
+    options=None,
     spec=timm_spec,
 )
 

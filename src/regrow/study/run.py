@@ -88,7 +88,7 @@ def plan_study(
     from regrow.training.probe import choose_precision
 
     name, options = recipe.data.name, recipe.data.options
-    if download:
+    if download and data.is_downloaded(name):
         data.require(name, root=data_root, progress=progress)
     spec = data.spec(name, options, data_root)
     wanted_corruptions(recipe, spec)
