@@ -42,7 +42,7 @@ def study(
     if dry_run:
         from regrow.study.run import plan_lines, plan_study
 
-        plan = plan_study(recipes.load(recipe), jobs=jobs, data_root=data_root)
+        plan = plan_study(recipes.load(recipe), jobs=jobs, data_root=data_root, nominal=True)
         if as_json:
             print_json(
                 {
@@ -53,6 +53,8 @@ def study(
                     "step_s": plan.step_s,
                     "training_estimate_s": plan.estimate_s,
                     "jobs": plan.jobs,
+                    "cost": plan.cost,
+                    "missing": plan.missing,
                 }
             )
             return

@@ -102,11 +102,12 @@ def train(settings: RunSettings, run: Path, data_root: Path | None, report: Repo
     files.write_json(run / "plan.json", plan)
     result = Trainer(settings, images, run, report).train()
     result["flops"] = plan["flops"]
-    result["peak_memory_bytes"] = _peak_memory()
+    result["peak_memory_bytes"] = peak_memory()
     files.write_json(run / "result.json", result)
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
+    """Largest memory of this process so far, in bytes; with an accelerator, of the device."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)

@@ -12,10 +12,12 @@ from regrow import files, models
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError, RunFailedError
 from regrow.study import recipe as recipes
+from regrow.study.budget import H100_FLOPS, budget
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
+from regrow.training import inputs
 from regrow.training.settings import Precision, RunSettings
 
 
@@ -45,6 +47,8 @@ class Plan:
         step_s: seconds of a training step by the probe.
         estimate_s: estimated seconds of all training with ``jobs`` side by side; evaluation and start-up not counted.
         jobs: runs side by side.
+        cost: operations and hours of an accelerator, see :func:`regrow.study.budget.budget`.
+        missing: which data are not here, where the plan is made by their published facts.
     """
 
     recipe: Recipe
@@ -55,6 +59,8 @@ class Plan:
     step_s: float
     estimate_s: float
     jobs: int
+    cost: dict[str, float]
+    missing: str = ""
 
 
 #: Passes over the training images from which a recipe may call itself of a tier.
@@ -67,6 +73,7 @@ def plan_study(
     jobs: int | None = None,
     data_root: Path | None = None,
     download: bool = False,
+    nominal: bool = False,
     arithmetic: tuple[Precision, dict[str, Any]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
@@ -77,6 +84,7 @@ def plan_study(
         jobs: runs side by side; None = one an accelerator or processor core.
         data_root: where data sets lie; None = the usual places.
         download: fetch a data set that is nowhere.
+        nominal: where the data are not here, plan by their published facts.
         arithmetic: precision and probe of an earlier choice; None = timed now.
         progress: called with (bytes so far, bytes in all) of a download.
 
@@ -90,13 +98,18 @@ def plan_study(
     name, options = recipe.data.name, recipe.data.options
     if download and data.is_downloaded(name):
         data.require(name, root=data_root, progress=progress)
-    spec = data.spec(name, options, data_root)
-    wanted_corruptions(recipe, spec)
     runs = expand(recipe, Precision())
-    amounts = {
-        (split, n): len(data.load(name, split, root=data_root, options=options, n=n, download=False))
-        for split, n in [("test", recipe.data.test_images)] + [("train", r.settings.data.train_images) for r in runs]
-    }
+    wanted = [("test", recipe.data.test_images)] + [("train", r.settings.data.train_images) for r in runs]
+    try:
+        spec = data.spec(name, options, data_root)
+        amounts = _amounts(recipe, wanted, data_root)
+        missing = ""
+    except DataError as error:
+        if not nominal:
+            raise
+        spec, missing = data.nominal_spec(name, options), error.message
+        amounts = {(split, n): n or spec.splits[split] for split, n in wanted}
+    n_cells = 1 + len(wanted_corruptions(recipe, spec)) * len(recipe.evaluation.severities)
     details: dict[str, dict[str, Any]] = {}
     for run in runs:  # before the probe: impossible settings must be refused at once
         n_images = amounts["train", run.settings.data.train_images]
@@ -118,7 +131,26 @@ def plan_study(
     chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
     step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
     total = sum(detail["steps"] for detail in details.values()) * step_s
-    return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs)
+    n_test = amounts["test", recipe.data.test_images] * spec.views
+    cost = budget(runs, details, n_cells=n_cells, n_test=n_test, trains=recipe.runs_of is None)
+    return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs, cost, missing)
+
+
+def _amounts(
+    recipe: Recipe, wanted: list[tuple[str, int | None]], data_root: Path | None
+) -> dict[tuple[str, int | None], int]:
+    """How many examples there are of each split and subset; refuses geometry that they cannot have."""
+    from regrow import data
+
+    found = {}
+    for split, n in wanted:
+        if (split, n) not in found:
+            options = recipe.data.options
+            examples = data.load(recipe.data.name, split, root=data_root, options=options, n=n, download=False)
+            if split == "train":
+                inputs.check(examples, recipe.training.augment)
+            found[split, n] = len(examples)
+    return found
 
 
 def _require_possible(settings: RunSettings, n_images: int, spec: DataSpec) -> None:
@@ -254,13 +286,25 @@ def take_over(trained: Path, run: Path) -> None:
             files.write_bytes(run / name, (trained / name).read_bytes())
 
 
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} hours"
+
+
 def plan_lines(plan: Plan) -> list[str]:
     """A plan as lines of text: runs, lengths, topology updates, layers that stay dense, time."""
     first = next(iter(plan.details.values()))
-    lines = [
+    lines = [f"Planned by published facts: {plan.missing}"] if plan.missing else []
+    lines.append(
         f"{len(plan.runs)} runs of {first['steps']} steps ({first['epochs']:.3g} epochs), {plan.jobs} side by side; "
-        f"training takes about {plan.estimate_s / 60:.1f} min here ({plan.step_s * 1000:.0f} ms a step)."
-    ]
+        f"training takes about {_span(plan.estimate_s)} here ({plan.step_s * 1000:.0f} ms a step)."
+        if plan.recipe.runs_of is None
+        else f"{len(plan.runs)} networks of {plan.recipe.runs_of} are tested; nothing is trained."
+    )
+    cost = plan.cost
+    lines.append(
+        f"{cost['training_flops']:.3g} FLOPs of training and {cost['evaluation_flops']:.3g} of tests: about "
+        f"{cost['h100_hours']:.3g} hours on an H100 at {H100_FLOPS / 1e12:g} TFLOP/s, what ResNet-50 reaches in bf16."
+    )
     seen: set[tuple[str, float]] = set()
     for run in plan.runs:
         key = (run.label, run.settings.sparsity)
