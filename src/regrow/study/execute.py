@@ -24,6 +24,7 @@ from regrow.training.checkpoint import Weights, load_weights
 from regrow.training.loop import Progress, Report, Trainer, make_fabric, silent
 from regrow.training.network import build_network
 from regrow.training.settings import RunSettings
+from regrow.training.start import early_weights
 
 
 def execute(run: Path, data_root: Path | None = None, report: Report = silent) -> None:
@@ -56,7 +57,7 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
         changed = f", or the source of {settings.model.name} has changed" if ":" in settings.model.name else ""
         raise DataError(f"{run / 'run.json'} was altered{changed}.", "choose another --out and start again.")
     weights_file = run / "model.safetensors"
-    if not (weights_file.exists() and (run / "result.json").exists()):
+    if not all(path.exists() for path in _of_training(run)):
         train(settings, run, data_root, report)
     weights = load_weights(weights_file)
     if weights.meta.get("fingerprint") != stored["fingerprint"]:
@@ -70,10 +71,18 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     analyse(predict, weights, settings, recipe, cells, run / "analysis", digest, device, report)
 
 
+def _of_training(run: Path) -> list[Path]:
+    """What the first stage leaves."""
+    result = run / "result.json"
+    steps = files.read_json(result).get("kept_steps", ()) if result.exists() else ()
+    kept = [early_weights(run, step) for step in steps]
+    return [run / "model.safetensors", result, *kept]
+
+
 def is_complete(run: Path, cells: CellSet) -> bool:
     """Whether a run is done and all it left was made from the weights and the images that are there now."""
     weights, marker = run / "model.safetensors", run / "analysis" / "made_from.json"
-    if get_state(run)["state"] != "done" or not all(p.exists() for p in (weights, marker, run / "result.json")):
+    if get_state(run)["state"] != "done" or not all(p.exists() for p in (marker, *_of_training(run))):
         return False
     digest = files.file_digest(weights)
     return files.read_json(marker) == _made_from(digest, cells) and all(
@@ -87,14 +96,23 @@ def _made_from(weights_digest: str, cells: CellSet) -> dict[str, Any]:
 
 
 def train(settings: RunSettings, run: Path, data_root: Path | None, report: Report) -> None:
-    """The first stage: writes ``model.safetensors`` and ``result.json``."""
+    """The first stage: writes ``model.safetensors``, ``result.json`` and the weights that other runs start from."""
     images = data.load(
         settings.data.name, "train", root=data_root, options=settings.data.options, n=settings.data.train_images
     )
     spec = images.spec
-    plan = describe(settings, n_images=len(images.labels), n_classes=len(spec.classes), image_size=spec.image_size)
+    source = None if settings.source is None else run.parent / settings.source.run
+    keep = files.read_json(run / "run.json").get("keeps", ())
+    trainer = Trainer(settings, images, run, report, source=source, keep=keep)
+    plan = describe(
+        settings,
+        n_images=len(images.labels),
+        n_classes=len(spec.classes),
+        image_size=spec.image_size,
+        masks=trainer.start_masks,
+    )
     files.write_json(run / "plan.json", plan)
-    result = Trainer(settings, images, run, report).train()
+    result = trainer.train()
     result["flops"] = plan["flops"]
     result["peak_memory_bytes"] = _peak_memory()
     files.write_json(run / "result.json", result)

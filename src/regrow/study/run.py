@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from regrow import files
 from regrow.errors import InputError, RunFailedError
+from regrow.study.arms import require_fitting
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
@@ -99,18 +100,29 @@ def plan_study(
         n_images = amounts["train", run.settings.data.train_images]
         _require_possible(run.settings, n_images, side)
         details[run.name] = describe(run.settings, n_images=n_images, n_classes=n_classes, image_size=side)
-    epochs = min(detail["epochs"] for detail in details.values())
+    by_name = {run.name: run.settings for run in runs}
+    for run in runs:
+        if run.source is not None:
+            require_fitting(run.settings, details[run.name], by_name[run.source], details[run.source])
+    as_written = [run for run in runs if not run.note and not run.settings.method.training] or runs
+    epochs = min(details[run.name]["epochs"] for run in as_written)  # of matched and shortened controls less may do
     if epochs < TIER_EPOCHS.get(recipe.tier, 0):
         raise InputError(
             f"tier {recipe.tier} needs {TIER_EPOCHS[recipe.tier]:g} epochs, this recipe trains for {epochs:.3g}.",
             "set tier: T0 or T0c, or train longer.",
         )
     with _one_thread_on_cpu():
-        precision, probe = choose_precision(recipe.model, recipe.training, n_classes=n_classes, image_size=side)
+        precision, probe = choose_precision(
+            recipe.model,
+            recipe.training,
+            n_classes=n_classes,
+            image_size=side,
+            also=[run.settings.model for run in runs],
+        )
     runs = expand(recipe, precision)
     chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
     step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
-    total = sum(detail["steps"] for detail in details.values()) * step_s
+    total = sum(detail["steps"] * detail["passes"] for detail in details.values()) * step_s
     return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs)
 
 
@@ -197,7 +209,13 @@ def run_study(
         left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells)]
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
-        failed = execute_all(left, jobs=jobs or default_jobs(), data_root=data_root, on_event=console.event)
+        failed = execute_all(
+            left,
+            jobs=jobs or default_jobs(),
+            data_root=data_root,
+            on_event=console.event,
+            sources={run.name: run.source for run in planned if run.source is not None},
+        )
         after(store)
     if failed:
         reasons = "; ".join(f"{name}: {get_state(store.run(name))['reason']}" for name in failed)
@@ -210,9 +228,9 @@ def run_study(
 
 def plan_lines(plan: Plan) -> list[str]:
     """A plan as lines of text: runs, lengths, topology updates, layers that stay dense, time."""
-    first = next(iter(plan.details.values()))
+    steps, epochs = ([detail[key] for detail in plan.details.values()] for key in ("steps", "epochs"))
     lines = [
-        f"{len(plan.runs)} runs of {first['steps']} steps ({first['epochs']:.3g} epochs), {plan.jobs} side by side; "
+        f"{len(plan.runs)} runs of {_span(steps)} steps ({_span(epochs)} epochs), {plan.jobs} side by side; "
         f"training takes about {plan.estimate_s / 60:.1f} min here ({plan.step_s * 1000:.0f} ms a step)."
     ]
     seen: set[tuple[str, float]] = set()
@@ -230,6 +248,13 @@ def plan_lines(plan: Plan) -> list[str]:
             text += "ITOP rate decided by gradients" if rate is None else f"expected ITOP rate {rate:.3f}"
         if dense and detail["density"] < 1:
             text += f"; {len(dense)} of {len(detail['layers'])} layers stay dense: {', '.join(dense)}"
+        text += f"; {run.note}" * bool(run.note)
         text += f"; FLOPs forward {detail['flops']['forward_sparse'] / detail['flops']['forward_dense']:.2f} x,"
         lines.append(f"{text} training {detail['flops']['training_ratio']:.2f} x dense")
     return lines
+
+
+def _span(values: list[float]) -> str:
+    low, high = min(values), max(values)
+    texts = [f"{v}" if isinstance(v, int) else f"{v:.3g}" for v in (low, high)]
+    return texts[0] if texts[0] == texts[1] else " to ".join(texts)

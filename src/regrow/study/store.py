@@ -92,6 +92,7 @@ class Store:
                         "axes": dict(run.axes),
                         "settings": run.settings.model_dump(mode="json"),
                         "fingerprint": files.value_digest(run.settings.identity()),
+                        **({"keeps": list(run.keeps)} if run.keeps else {}),
                     },
                 )
         return runs
@@ -156,9 +157,9 @@ class Store:
         Raises:
             InputError: the recipes differ; names the first difference.
         """
-        stored = self.load()
-        if stored["recipe_digest"] != recipe.digest:
-            key, old, new = first_difference(stored["recipe"], recipe.resolved())
+        stored = self.recipe()  # resolved anew: settings that came later have their defaults in it
+        if stored != recipe:
+            key, old, new = first_difference(stored.resolved(), recipe.resolved())
             raise InputError(
                 f"{self.folder} holds a study of another recipe: {key} is {old!r} there, {new!r} in the recipe given.",
                 "choose another --out, or give the recipe that made the folder.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +19,13 @@ WORTHWHILE = 1.15
 
 
 def choose_precision(
-    model: ModelSettings, training: TrainingSettings, *, n_classes: int, image_size: int, rounds: int = 3
+    model: ModelSettings,
+    training: TrainingSettings,
+    *,
+    n_classes: int,
+    image_size: int,
+    rounds: int = 3,
+    also: Sequence[ModelSettings] = (),
 ) -> tuple[Precision, dict[str, Any]]:
     """Time training steps in every allowed arithmetic, side by side, and choose.
 
@@ -27,6 +34,7 @@ def choose_precision(
         training: batch size, and which of precision and channels_last are pinned.
         n_classes: outputs of the network.
         image_size: side of its input, pixels.
+        also: further networks of the study, which are not timed; channels-last order must suit them too.
         rounds: timed rounds; in each, every candidate makes two steps in turn.
 
     Returns:
@@ -34,8 +42,10 @@ def choose_precision(
     """
     dtypes = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
     layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
-    if training.channels_last == "auto" and channels_last_fault(
-        build_network(model, n_classes, image_size, seed=0, precision=Precision()), image_size
+    distinct = {one.model_dump_json(): one for one in (model, *also)}.values()
+    if training.channels_last == "auto" and any(
+        channels_last_fault(build_network(one, n_classes, image_size, seed=0, precision=Precision()), image_size)
+        for one in distinct
     ):
         layouts = [False]
     candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]
