@@ -39,6 +39,8 @@ def own_settings(recipe: Recipe, method: MethodSettings) -> tuple[ModelSettings,
     training = _changed(recipe.training, changes, f"{method.arm}: training")
     if (method.compute != "steps" or method.compute_of) and {"steps", "epochs"} & method.training.keys():
         raise InputError(f"{method.arm} sets both its length and its FLOPs.", "leave training.steps or compute out.")
+    if training.steps == 0 and (method.source is None or method.source.weights == "initial"):
+        raise InputError(f"{method.arm} would train for 0 steps.", "give training.steps, or a source with weights.")
     return model, training
 
 

@@ -118,7 +118,7 @@ class _Group:
             narrow = narrowed(model, target, self.size.n_classes, self.size.side)
             model = narrow.model
             note = f"width {model.width} of {narrow.full_width}: {narrow.n_weights} of {narrow.n_full} weights"
-        settings = self._settings(method, target, model, training)
+        taken = None
         if method.source is not None:
             source = self.run(method.source.label, target)
             taken = SourceRun(
@@ -126,15 +126,20 @@ class _Group:
                 fingerprint=files.value_digest(source.settings.identity()),
                 **method.source.model_dump(exclude={"label"}),
             )
-            settings = RunSettings.model_validate({**settings.model_dump(), "source": taken.model_dump()})
             note = f"from {source.name}, weights {taken.weights}, masks {taken.masks or 'its own'}"
+        settings = self._settings(method, target, model, training, taken)
         if method.compute != "steps" or method.compute_of is not None:
             settings, note = self._of_equal_flops(settings, note)
         name = f"{method.arm}-s{target:g}{self.suffix}-seed{self.seed}"
         return PlannedRun(name, method.arm, settings, self.axes, note=note)
 
     def _settings(
-        self, method: MethodSettings, target: float, model: ModelSettings, training: TrainingSettings
+        self,
+        method: MethodSettings,
+        target: float,
+        model: ModelSettings,
+        training: TrainingSettings,
+        source: SourceRun | None = None,
     ) -> RunSettings:
         return RunSettings(
             data=self.recipe.data,
@@ -144,6 +149,7 @@ class _Group:
             seeds=self.seeds,
             training=training,
             precision=self.precision,
+            source=source,
         )
 
     def _of_equal_flops(self, settings: RunSettings, note: str) -> tuple[RunSettings, str]:
