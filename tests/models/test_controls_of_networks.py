@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -74,6 +75,19 @@ def test_the_blur_is_a_triangle_with_repeated_edges_and_then_the_stride(stride: 
     np.testing.assert_allclose(blur_pool(x, [stride] * 2).numpy(), slow[:, :, ::stride, ::stride], atol=1e-12)
     only = correlate1d(x.numpy(), taps, axis=3, mode="nearest")[:, :, :, ::stride]
     np.testing.assert_allclose(blur_pool(x, [1, stride]).numpy(), only, atol=1e-12)
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_sizes_are_those_of_the_strided_layer(ceil_mode: bool) -> None:
+    for kernel, stride, n in itertools.product((1, 2, 3, 5), (2, 3, 4), range(5, 15)):
+        for padding in range(kernel // 2 + 1):
+            x = torch.zeros(1, 1, n, n + 1)
+            layers: list[nn.Module] = [nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)]
+            layers += (
+                [] if ceil_mode else [nn.Conv2d(1, 1, kernel, stride, padding), nn.Conv2d(1, 1, kernel, (1, stride))]
+            )
+            for layer in layers:
+                assert antialiased(copy.deepcopy(layer))(x).shape == layer(x).shape, (layer, n)
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 1, 1), (1, 2, 5, 6), (1, 2, 4, 5, 6)])

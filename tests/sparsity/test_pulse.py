@@ -77,5 +77,6 @@ def test_it_is_a_dense_loop_that_zeroes_the_smallest_weights_and_their_state(sta
 def test_its_plan_is_dense() -> None:
     planned = plan(network(), PulsedDense(0.4, **PARTS), total_steps=STEPS)
     assert planned["density"] == planned["start_density"] == planned["expected_itop_rate"] == 1
+    assert all(row["n_active"] == row["n_weights"] for row in planned["layers"])
     assert [row["kept_dense"] for row in planned["layers"]] == [True, False, True]
     assert planned["updates"] == plan(network(), RigL(0.4, **PARTS), total_steps=STEPS)["updates"]

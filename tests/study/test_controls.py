@@ -218,6 +218,7 @@ def test_equal_compute_is_within_half_a_step_of_dense(tiny: Recipe, training: di
         {"name": "rigl", "label": "rigl_long", "compute": "forward_backward"},
         {"name": "static", "label": "static_long", "compute": "forward_backward"},
         {"name": "dense", "label": "dense_short", "compute_of": "rigl"},
+        "pulse",
         {"name": "dense", "label": "dense_sam", "training": {"sam": 0.1}, "compute": "forward_backward"},
         sparsity=[0.5, 0.9],
         training=training,
@@ -233,6 +234,7 @@ def test_equal_compute_is_within_half_a_step_of_dense(tiny: Recipe, training: di
             assert run.settings.training.steps is not None
             assert run.settings.training.steps > 400 * 1.1
             assert abs(slow_flops(run) - dense) <= 0.51 * slow_flops(run) / run.settings.training.steps
+        assert training_flops(runs[f"pulse-s{sparsity}-seed0"].settings, SIZE) == dense
         short = runs[f"dense_short-s{sparsity}-seed0"]
         target = slow_flops(runs[f"rigl-s{sparsity}-seed0"])
         assert abs(slow_flops(short) - target) <= 0.51 * dense / 400
@@ -245,7 +247,7 @@ def test_equal_compute_is_within_half_a_step_of_dense(tiny: Recipe, training: di
 CONTROLS = [
     "dense",
     "rigl",
-    {"name": "static", "label": "final_mask", "source": {"label": "rigl", "masks": "final"}},
+    {"name": "static", "label": "final_mask", "allocation": "uniform", "source": {"label": "rigl", "masks": "final"}},
     {
         "name": "static",
         "label": "pruned",
@@ -276,7 +278,8 @@ def test_a_run_starts_from_the_run_of_its_seed_axes_and_sparsity(tiny: Recipe) -
         assert run.keeps == ((0.25,) if run.label == "dense" else ())
     other = planned(with_methods(tiny, *CONTROLS, training={"lr": 0.7}))
     base = planned(with_methods(tiny, *CONTROLS))
-    changed = {n for n in base if base[n].settings.source != other[n].settings.source}
+    sources = {n: (base[n].settings.identity().get("source"), other[n].settings.identity().get("source")) for n in base}
+    changed = {n for n, (one, two) in sources.items() if one != two}
     assert {n.split("-")[0] for n in changed} == {"final_mask", "pruned", "ticket", "tuned"}
     alone = planned(with_methods(tiny, "dense"))["dense-s0-seed0"]
     assert alone.settings.identity() == base["dense-s0-seed0"].settings.identity()  # being a source leaves no trace
