@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from regrow import _torchvision
 
 torch.set_num_threads(1)  # bits depend on the number of threads, and tests run side by side
 
@@ -32,18 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def libraries() -> None:
-    """Make timm and torchvision importable (see _torchvision_shim.py), or skip."""
+    """Make timm and torchvision importable (see regrow._torchvision), or skip."""
     for name in ("timm", "torchvision"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed (extra regrow[models])")
-    path = Path(__file__).parent / "_torchvision_shim.py"
-    spec = importlib.util.spec_from_file_location("_torchvision_shim", path)
-    assert spec is not None
-    assert spec.loader is not None
-    shim = importlib.util.module_from_spec(spec)
-    sys.modules["_torchvision_shim"] = shim
-    spec.loader.exec_module(shim)
-    shim.install()
+    _torchvision.declare()
     importlib.import_module("timm")
 
 

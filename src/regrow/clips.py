@@ -1,6 +1,7 @@
 """Video files, once: read, coded anew, copied stream by stream. PyAV (the extra ``video``) is loaded where it is used.
 
     clip = read(path)                  frames, uint8 (T, H, W, 3), and the frame rate; damaged streams are concealed
+    frames_at(path, [3, 7])            some frames, from the key frame before them on; count(path) says how many it has
     transcode(content, "libx264", ...) decoded frames, coded anew by FFmpeg's encoder
     as_mjpeg(frames, rate)             frames as JPEG pictures in an AVI file: the pixels that ``read`` gives back
 
@@ -10,6 +11,7 @@ Encoders and decoders run on one thread, so that bytes and concealed pixels do n
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import math
@@ -38,6 +40,12 @@ _NO_REORDERING = 2
 
 #: Quality of the JPEG pictures of ``as_mjpeg``: that of the published sets of Yi et al. 2021.
 JPEG_QUALITY = 80
+
+#: FFmpeg's default quality of libx264, for frames that come without a file.
+DEFAULT_CRF = {"crf": "23"}
+
+#: Bits a second below which the encoders take no rate.
+_LOWEST_RATE = 1000
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def library() -> Any:
     try:
         import av
     except ImportError:
-        raise InputError("video files need PyAV, which is not installed.", "pip install 'regrow[video]'") from None
+        raise InputError("coded video needs PyAV, which is not installed.", "pip install 'regrow[video]'") from None
     av.logging.set_level(av.logging.PANIC)  # damaged streams are meant to be damaged
     return av
 
@@ -129,6 +137,101 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, w
     for target in frames:
         target[...] = found.pop(0)[1]  # given back one by one: a clip is not held twice
     return Clip(frames, rate, content, suffix)
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Where the frames of a file are.
+
+    Attributes:
+        count: how many frames can be decoded.
+        times: presentation time of each, where the packets' times can be trusted; else empty, and frames are counted.
+        is_jpeg: whether every packet is a picture of its own.
+    """
+
+    count: int
+    times: tuple[int, ...]
+    is_jpeg: bool
+
+
+def count(path: Path, name: str = "") -> int:
+    """How many frames a video has; for most files no frame is decoded.
+
+    Raises:
+        DataError: it cannot be read, or holds no frame.
+    """
+    return _index_of(path, name or path.name).count
+
+
+def frames_at(path: Path, numbers: Sequence[int] | npt.NDArray[np.int64], name: str = "") -> Frames:
+    """Some frames of a video, as ``read`` gives them, decoded from the key frame before the first of them on.
+
+    Args:
+        path: the file.
+        numbers: which frames, in any order, from 0 to below ``count``.
+        name: for messages.
+
+    Returns:
+        uint8 (n, H, W, 3).
+
+    Raises:
+        DataError: it cannot be read, or a frame cannot be decoded.
+    """
+    index, wanted = _index_of(path, name or path.name), sorted({int(n) for n in numbers})
+    with opened(_content(path), name or path.name) as container:
+        if index.is_jpeg:
+            packets = itertools.islice(packets_of(container), wanted[-1] + 1)
+            found = {i: _jpeg(bytes(packet)) for i, packet in enumerate(packets) if i in set(wanted)}
+        elif index.times:
+            found = _sought(container, index.times, wanted)
+        else:
+            frames = itertools.islice(decoded(container), wanted[-1] + 1)
+            found = {i: upright(frame) for i, frame in enumerate(frames) if i in set(wanted)}
+    missing = [n for n in wanted if n not in found]
+    if missing:
+        raise DataError(
+            f"frame {missing[0]} of {name or path.name} cannot be decoded.", "remove or replace it, or skip such files."
+        )
+    return np.stack([found[int(n)] for n in numbers])
+
+
+def _sought(container: InputContainer, times: Sequence[int], wanted: Sequence[int]) -> dict[int, Frames]:
+    """Frames by their time, from the last key frame before the first of them on."""
+    stream, place = container.streams.video[0], {times[n]: n for n in wanted}
+    container.seek(times[wanted[0]], stream=stream, backward=True)
+    found: dict[int, Frames] = {}
+    for frame in decoded(container):
+        if frame.pts in place:
+            found[place[frame.pts]] = upright(frame)
+            if len(found) == len(place):
+                break
+    return found
+
+
+def _index_of(path: Path, name: str) -> _Index:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{name} cannot be read ({error.strerror}).", "remove or replace it.") from None
+    return _indexed(path, name, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _indexed(path: Path, name: str, _size: int, _changed: int) -> _Index:
+    content = _content(path)
+    with opened(content, name) as container:
+        context = container.streams.video[0].codec_context
+        is_jpeg, is_avi = context.name == "mjpeg", container.format.name == "avi"
+        packets = [packet.pts for packet in packets_of(container)]
+    times = sorted({time for time in packets if time is not None})
+    trusted = len(times) == len(packets) and not is_avi  # times of AVI files are those of coding, not of showing
+    if packets and (is_jpeg or trusted):
+        return _Index(len(packets), () if is_jpeg else tuple(times), is_jpeg)
+    with opened(content, name) as container:
+        n = sum(1 for _ in decoded(container))
+    if not n:
+        raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
+    return _Index(n, (), False)
 
 
 def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tuple[int | None, Frames]]:
@@ -419,6 +522,46 @@ def transcode(
 
         shown = resampled(decoded(source), old, Fraction(rate), time_of)
         return encode(shown, Fraction(rate), encoder, options, container=container, bit_rate=bit_rate)
+
+
+def at_part_of_rate(content: bytes, encoder: str, divisor: float) -> bytes:
+    """Code a file anew at its own bit rate divided by ``divisor``: average, greatest, and size of the rate buffer."""
+    return transcode(content, encoder, {}, bit_rate=max(_LOWEST_RATE, int(bit_rate(content) / divisor)))
+
+
+def bit_rate(content: bytes) -> float:
+    """Bits a second of a file, sound and container included, as ffprobe tells them."""
+    with opened(content) as container:
+        if container.bit_rate:
+            return float(container.bit_rate)
+        n_frames = sum(1 for _ in decoded(container))
+        return len(content) * 8 * float(rate_of(container.streams.video[0])) / max(1, n_frames)
+
+
+def copied(
+    content: bytes, container: str, filters: str, alter: Callable[[Sequence[Any]], None] = lambda _: None
+) -> bytes:
+    """Copy the video stream of a file without coding it anew.
+
+    Args:
+        content: the file.
+        container: FFmpeg's name of the file format.
+        filters: bit stream filters in FFmpeg's notation, e.g. ``"noise=1000"``.
+        alter: may change the filtered packets in place.
+    """
+    av = library()
+    buffer = io.BytesIO()
+    with opened(content) as source, told("FFmpeg"), writing(buffer, container) as out:
+        video = source.streams.video[0]
+        target = out.add_stream_from_template(video)
+        chain = av.BitStreamFilterContext(filters, video)
+        packets = [new for packet in packets_of(source) for new in chain.filter(packet)]
+        packets += chain.filter(None)
+        alter(packets)
+        for packet in packets:
+            packet.stream = target
+            out.mux(packet)
+    return buffer.getvalue()
 
 
 def resampled(

@@ -242,10 +242,8 @@ def packets_of(content: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("period", [100, 1000])
 def test_bit_error_alters_the_bytes_that_ffmpeg_alters(coded: Clip, period: int) -> None:
-    from regrow.corruptions.video.transmission import _copied
-
     clean = packets_of(coded.content or b"")
-    damaged = packets_of(_copied(coded.content or b"", "mp4", period, np.empty((0, 2))))
+    damaged = packets_of(clips.copied(coded.content or b"", "mp4", f"noise={period}"))
     assert [len(packet) for packet in clean] == [len(packet) for packet in damaged]
     before = np.frombuffer(b"".join(clean), np.uint8)
     state = np.cumsum(before.astype(np.uint32) + 1, dtype=np.uint32)  # the filter's state runs over all packets

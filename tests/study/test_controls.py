@@ -16,11 +16,12 @@ from regrow.report.write import write_report
 from regrow.sparsity import cost
 from regrow.study import local
 from regrow.study import recipe as recipes
-from regrow.study.cells import make_cells, open_cells
+from regrow.study.cells import open_cells
 from regrow.study.execute import execute, is_complete
 from regrow.study.flops import DataSize, training_flops
 from regrow.study.load import load_study
 from regrow.study.local import Event
+from regrow.study.making import make_cells
 from regrow.study.narrow import narrowed
 from regrow.study.plan import PlannedRun, expand
 from regrow.study.recipe import Recipe
@@ -29,7 +30,7 @@ from regrow.study.store import Store, get_state
 from regrow.training.checkpoint import load_weights
 from regrow.training.settings import ModelSettings, Precision
 
-SIZE = DataSize(n_images=64, n_classes=10, side=32)
+SIZE = DataSize(n_images=64, n_classes=10, input_shape=(3, 32, 32))
 
 
 def with_methods(tiny: Recipe, *methods: Any, **changes: Any) -> Recipe:
@@ -87,7 +88,7 @@ def test_an_arm_may_differ_in_training_and_network(tiny: Recipe) -> None:
     assert list(runs) == ["dense-s0-seed0", "dense_l1-s0-seed0", "wide-s0.5-seed0"]
     base, l1, wide = (run.settings for run in runs.values())
     assert (l1.training.l1, l1.training.epochs, l1.training.steps) == (1e-5, 2, None)
-    assert l1.training.augment.model_dump() == {"flip": base.training.augment.flip, "crop": 2}
+    assert l1.training.augment == base.training.augment.model_copy(update={"crop": 2})
     assert l1.training.lr == base.training.lr
     assert (wide.model.width, base.model.width, wide.model.name) == (5, 4, "resnet8")
     whole = with_methods(tiny, "dense", training={"l1": 1e-5, "epochs": 2, "steps": None, "augment": {"crop": 2}})

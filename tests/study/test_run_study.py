@@ -11,7 +11,8 @@ from regrow import corruptions, data, files
 from regrow.errors import BusyError, DataError, InputError, RegrowError, RunFailedError
 from regrow.evaluation.records import load_record
 from regrow.study import recipe as recipes
-from regrow.study.cells import cell_notes, open_cells
+from regrow.study.cells import open_cells
+from regrow.study.kinds import cell_notes
 from regrow.study.load import load_study
 from regrow.study.local import Event, execute_all
 from regrow.study.recipe import Recipe
@@ -183,7 +184,7 @@ def test_the_plan_says_updates_dense_layers_and_costs(tiny: Recipe) -> None:
     text = "\n".join(plan_lines(plan))
     assert plan.jobs == 3
     assert "5 topology updates, 3 steps apart" in text
-    assert "7 of 10 layers stay dense: conv1.weight" in text
+    assert "7 of 10 layers stay dense: all but layer2.0.conv2.weight, layer3.0.conv1.weight" in text
     assert (
         plan.details["rigl-s0.5-seed0"]["flops"]["forward_sparse"]
         < plan.details["dense-s0-seed0"]["flops"]["forward_sparse"]

@@ -217,7 +217,7 @@ def _open(source: str, split: str, data_root: Path | None, side: int | None, sca
         return _folder(Path(source), side, scale)
     if source not in data.names():
         raise UnknownNameError("source", source, data.names(), "give one of these, or a folder of pictures.")
-    images = data.load(source, split, root=data_root, progress=bar(source))
+    images = data.load_images(source, split, root=data_root, progress=bar(source))
     name = source if split == "test" else f"{source}/{split}"  # only test sets were published
     return _Given(ArrayPictures(name, images.images, images.labels, images.spec.classes), name, "npy", [])
 

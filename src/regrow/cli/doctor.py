@@ -69,7 +69,8 @@ def diagnose(data_root: Path | None) -> dict[str, Any]:
         missing.append("frost photographs: frost is made of a substitute. Next: regrow data get frost.")
     video = _video()
     if video.startswith("no"):
-        missing.append("corruptions of video files. Next: in a clone, pip install -e '.[video]' -c constraints.txt.")
+        how = "in a clone, pip install -e '.[video]' -c constraints.txt"
+        missing.append(f"corruptions of video files, and three of 3DCC. Next: {how}.")
     bf16 = "bf16 in hardware" if environment["bf16_hardware"] else "no bf16 in hardware"
     return {
         "environment": environment,

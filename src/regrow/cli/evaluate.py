@@ -175,7 +175,7 @@ class _Asked:
         """What must be said of corruptions that were made here."""
         from regrow import corruptions, data
         from regrow.corruptions.frost import folder_under
-        from regrow.study.cells import cell_notes
+        from regrow.study.kinds import cell_notes
 
         if self.is_published:
             return []

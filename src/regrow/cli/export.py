@@ -48,10 +48,10 @@ def _export(
 ) -> tuple[Export, dict[str, Any]]:
     import torch
 
-    from regrow import data, files
+    from regrow import files
     from regrow.sparsity.export.formats import export as write
     from regrow.study.environment import describe_environment
-    from regrow.study.execute import restore
+    from regrow.study.execute import restore, spec_of
     from regrow.training.checkpoint import load_weights
     from regrow.training.settings import RunSettings
 
@@ -63,7 +63,7 @@ def _export(
         model = restore(weights, settings)
     except (ValueError, RuntimeError) as error:
         raise DataError(f"{run} holds weights that do not fit its settings ({str(error).splitlines()[0]}).") from None
-    spec = data.spec(settings.data.name)
+    spec = spec_of(weights, settings)
     shape = (batch, spec.channels, spec.image_size, spec.image_size)
     example = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     meta = {"run": weights.meta, "regrow": "export"}

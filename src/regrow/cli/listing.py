@@ -38,6 +38,7 @@ def _corruptions() -> Rows:
             "set": _set_of(record),
             "scales": " ".join(record.settings),
             "random": record.is_random,
+            "needs": record.needs and f"regrow[{record.needs}]",
         }
         for name, record in ((n, corruptions.get(n)) for n in corruptions.names(None))
     ]

@@ -31,6 +31,9 @@ def study(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; make no study.")] = False,
     jobs: Jobs = None,
     data_root: DataRoot = None,
+    trained: Annotated[
+        Path | None, typer.Option("--trained", help="Of a recipe with runs_of: folder of the study that it tests.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the plan as JSON.")] = False,
 ) -> None:
     """Run a recipe: every method x sparsity x seed, tested on every corruption. The same call goes on after a kill."""
@@ -55,10 +58,12 @@ def study(
             return
         out.print("\n".join([f"Precision: {plan.probe['reason']}.", *plan_lines(plan)]), markup=False)
         return
-    _run(recipe, out_dir, jobs, data_root)
+    _run(recipe, out_dir, jobs, data_root, trained)
 
 
-def _run(name: str, out_dir: Path | None, jobs: int | None, data_root: Path | None) -> None:
+def _run(
+    name: str, out_dir: Path | None, jobs: int | None, data_root: Path | None, trained: Path | None = None
+) -> None:
     from regrow.report.write import finding_text, write_report
     from regrow.study.run import run_study
 
@@ -72,10 +77,11 @@ def _run(name: str, out_dir: Path | None, jobs: int | None, data_root: Path | No
             console,
             jobs=jobs,
             data_root=data_root,
+            trained=trained,
             after=lambda store: pages.append(write_report(store.folder)),
         )
     out.print(f"\n{finding_text(folder)}", markup=False)
-    out.print(f"Report: {pages[0]}", markup=False)
+    out.print(f"Report: {pages[-1]}", markup=False)
 
 
 def report(

@@ -147,8 +147,9 @@ def provenance(
         frost: as in ``corrupt``.
 
     Returns:
-        Any of ``scale`` (settings of another image size), ``codec`` (another JPEG encoder than the published one) and
-        ``frost`` (photographs that are not the published ones: not comparable).
+        Any of ``scale`` (settings of another image size), ``codec`` (another JPEG encoder than the published one, or
+        which video coder), ``frost`` (photographs that are not the published ones: not comparable) and ``how``
+        (otherwise made than the published ones).
 
     Example:
         >>> provenance("jpeg_compression", 32, codec="pillow")["codec"][:6]

@@ -43,11 +43,12 @@ class Corruption:
         replay: ``(rng, images, params) -> images``: the published generator's calls of a legacy
             ``numpy.random.RandomState`` in its order, where they are not those of ``draw``.
         prepare: ``(params, assets, side) -> (params, notes)``: adds to a setting what lies in files (frost
-            photographs), and says what must be said of it.
+            photographs) or libraries, and says what must be said of it.
         benchmark: the set it belongs to: ``"c"`` (ImageNet-C), ``"c-bar"`` or ``"3dcc"``.
         extra: one of the four extra types, which never enter a mean over the fifteen common ones.
         codecs: other encoders that can be asked for by name, and their ``apply``.
-        codec: name of the encoder of ``apply``, where one is involved.
+        codec: name of the encoder of ``apply``, where one can be chosen.
+        needs: the extra of regrow that it takes, e.g. ``"video"``; ``prepare`` refuses where it is not installed.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Corruption:
     benchmark: str = "c"
     extra: bool = False
     codec: str | None = None
+    needs: str = ""
     codecs: Mapping[str, Callable[[Images, Any, Any], Images]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

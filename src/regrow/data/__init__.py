@@ -4,7 +4,8 @@
     images = regrow.data.load("cues", "conflict")            # made here in a second
 
 One file in ``sets/`` is one data set: its file name is its name, and its constant ``DATASET`` says all of it. Batches
-for training are in ``regrow.data.batches`` (the only module here that needs torch).
+for training are in ``regrow.data.batches``, and what is done to their images in ``regrow.data.augmentation``: of the
+modules here, these alone need torch.
 """
 
 from __future__ import annotations
@@ -16,18 +17,33 @@ from pathlib import Path
 from regrow import files
 from regrow.data import sets
 from regrow.data.cues import reliance
+from regrow.data.fileset import FileSet
+from regrow.data.on_disk import nominal
 from regrow.data.spec import DataSet, DataSpec, ImageSet, Options, Progress, Request, check_options
 from regrow.errors import InputError, UnknownNameError
 
-__all__ = ["DataSpec", "ImageSet", "find_root", "load", "names", "reliance", "require", "spec", "status"]
+__all__ = [
+    "DataSpec",
+    "FileSet",
+    "ImageSet",
+    "find_root",
+    "load",
+    "load_images",
+    "names",
+    "nominal_spec",
+    "reliance",
+    "require",
+    "spec",
+    "status",
+]
 
 
 def names() -> list[str]:
     """Names of all data sets.
 
     Example:
-        >>> names()
-        ['cifar10', 'cifar100', 'cues', 'tiny_imagenet']
+        >>> {"cifar10", "imagenet", "ucf101", "image_folder"} <= set(names())
+        True
     """
     return sorted(module.name for module in pkgutil.iter_modules(sets.__path__) if not module.name.startswith("_"))
 
@@ -40,17 +56,40 @@ def _get(name: str) -> DataSet:
     return found
 
 
-def spec(name: str) -> DataSpec:
+def spec(name: str, options: Options | None = None, root: str | Path | None = None) -> DataSpec:
     """The facts of a data set.
+
+    Args:
+        name: a data set of ``names()``.
+        options: its settings, over its defaults.
+        root: folder to search first, see ``find_root``; sets of files are described by what lies there.
 
     Raises:
         UnknownNameError: there is no such data set.
+        InputError: an option that cannot be.
+        DataError: files by which the set is described are missing or do not fit each other.
 
     Example:
         >>> spec("cifar10").splits["test"], spec("cifar100").n_classes
         (10000, 100)
     """
-    return _get(name).spec
+    found = _get(name)
+    settings = check_options(found.spec, options)
+    return found.describe(settings, find_root(root)) if found.describe else found.spec
+
+
+def nominal_spec(name: str, options: Options | None = None) -> DataSpec:
+    """The facts of a data set as published, whatever lies on this machine: to plan a study before its data are here.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+        InputError: an option that cannot be, or a set that has no published facts.
+    """
+    found = _get(name)
+    settings = check_options(found.spec, options)
+    if not found.spec.splits:
+        raise InputError(f"{name} is known by its files alone, which are not here.", found.spec.hint)
+    return nominal(found.spec, settings) if found.describe else found.spec
 
 
 def find_root(given: str | Path | None = None) -> list[Path]:
@@ -74,15 +113,15 @@ def load(
     options: Options | None = None,
     n: int | None = None,
     progress: Progress | None = None,
-) -> ImageSet:
-    """The images of one split, as one array.
+) -> ImageSet | FileSet:
+    """The images or clips of one split: an array, or, of sets in folders, files that are decoded when asked for.
 
     Args:
         name: a data set of ``names()``.
         split: one of its splits.
         root: folder to search first, see ``find_root``.
         download: fetch official files that are nowhere.
-        options: settings of a generated set, over its defaults.
+        options: settings of the set, over its defaults.
         n: how many images. Of a training set these are the first ``n`` of one fixed random order (the same for
             every seed, so that a smaller set is part of a larger one), else the first ``n`` of the official order. A
             generated set gives any number, the first of which do not depend on ``n``.
@@ -98,13 +137,35 @@ def load(
         (20, 32, 32, 3)
     """
     found = _get(name)
-    if split not in found.spec.splits:
-        raise UnknownNameError("split", split, found.spec.splits, f"take one of these splits of {name!r}.")
+    facts = spec(name, options, root)
+    if split not in facts.splits:
+        raise UnknownNameError("split", split, facts.splits, f"take one of these splits of {name!r}.")
     settings = check_options(found.spec, options)
-    limit = found.spec.splits[split] if found.fetch else 100_000
+    limit = facts.splits[split] if found.fetch or found.describe else 100_000
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= limit):
         raise InputError(f"n must be a whole number from 1 to {limit} for {name} {split}, got {n!r}.")
     return found.read(Request(split, n, find_root(root), download, settings, progress))
+
+
+def load_images(
+    name: str,
+    split: str,
+    *,
+    root: str | Path | None = None,
+    download: bool = True,
+    options: Options | None = None,
+    n: int | None = None,
+    progress: Progress | None = None,
+) -> ImageSet:
+    """As ``load``, of sets that are held as arrays alone.
+
+    Raises:
+        InputError: the set stays in its files.
+    """
+    found = load(name, split, root=root, download=download, options=options, n=n, progress=progress)
+    if not isinstance(found, ImageSet):
+        raise InputError(f"{name} stays in its files: it is no array of images.", "give its folder instead.")
+    return found
 
 
 def require(name: str, *, root: str | Path | None = None, progress: Progress | None = None) -> Path:
@@ -125,6 +186,10 @@ def require(name: str, *, root: str | Path | None = None, progress: Progress | N
     found = _get(name)
     roots = find_root(root)
     return found.find(roots, None) or (found.fetch(roots, progress) if found.fetch else roots[-1])
+
+
+def _where(found: DataSet) -> str:
+    return "where the recipe says" if found.describe else "generated when used"
 
 
 def status(root: str | Path | None = None) -> list[dict[str, object]]:
@@ -153,7 +218,7 @@ def status(root: str | Path | None = None) -> list[dict[str, object]]:
                 "pixels": found.spec.image_size,
                 "splits": ", ".join(f"{split} {n}" for split, n in found.spec.splits.items()),
                 "found": not lacks,
-                "where": ", ".join(places) if found.fetch else "generated when used",
+                "where": ", ".join(places) if found.fetch else _where(found),
                 "note": note,
             }
         )

@@ -1,20 +1,25 @@
 """Folders of pictures, read one by one and brought to one size, as the published corrupted sets were made from them.
 
 folder(path, 224)           any folder, with a sub-folder for each class or without; also ImageNet's tree
+labelled(path, "train")     a sub-folder for each class, or such a tree for each split: what is learnt from
 tiny_imagenet(path)         the validation images of tiny-imagenet-200, with their names
 """
 
 from __future__ import annotations
 
-import warnings
+import os
+import struct
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from regrow.data.listing import Listing
+from regrow import files
+from regrow.data.listing import Listing, Names, compare_classes
 from regrow.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,18 +29,44 @@ if TYPE_CHECKING:
 FORMATS = ["JPEG", "PNG", "BMP", "WEBP", "TIFF"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
+#: What decoders raise on damaged files; warnings are raised where the user made them errors.
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, NotImplementedError,
+           struct.error, zlib.error, Warning)  # fmt: skip
+
+#: Folders that may hold a split, the first that is there.
+SPLITS = {"train": ("train",), "test": ("test", "val"), "val": ("val",)}
+
 
 @dataclass(frozen=True)
 class Folder(Listing):
-    """Pictures of a folder, all read at one size."""
+    """Pictures of a folder."""
 
     def read(self, i: int, /) -> npt.NDArray[np.uint8]:
-        """A picture, uint8 (side, side, 3).
+        """A picture brought to one size, uint8 (side, side, 3).
 
         Raises:
             DataError: it cannot be read, or has more than 8 bits a channel.
         """
         return read_picture(self.place(i), self.side)
+
+    def open(self, i: int, /, at_least: int = 0) -> Image.Image:
+        """A picture as RGB, see :meth:`regrow.data.listing.Pictures.open` and :func:`open_picture`."""
+        return open_picture(self.place(i), at_least, self.files[i])
+
+    def fingerprint(self) -> str:
+        """Digest of names, classes, sizes and times of the files.
+
+        Raises:
+            DataError: one is not there.
+        """
+        facts = []
+        for i, name in enumerate(self.files):
+            try:
+                stat = self.place(i).stat()
+            except OSError as error:
+                raise DataError(f"{name} cannot be read ({error.strerror}).", "look at the folder again.") from None
+            facts.append((name, self.labels[i], stat.st_size, stat.st_mtime_ns))
+        return files.value_digest([self.classes, facts])
 
 
 def folder(path: Path, side: int) -> Folder:
@@ -50,28 +81,103 @@ def folder(path: Path, side: int) -> Folder:
     """
     if not path.is_dir():
         raise DataError(f"{path} is no folder.", "give a folder of pictures.")
-    groups = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    found = [(group.name, files_below(group)) for group in groups]
-    found = [(name, files) for name, files in found if files]
+    found = [(group, names) for group in class_folders(path) if (names := names_below(path / group))]
     if not found:
-        loose = files_below(path, deep=False)
-        found = [("all", loose)] if loose else []
-    if not found:
-        raise DataError(f"{path} holds no picture.", f"give files of type {', '.join(sorted(SUFFIXES))}.")
-    files = [file.relative_to(path).as_posix() for _, group in found for file in group]
-    labels = [number for number, (_, group) in enumerate(found) for _ in group]
-    return Folder(path.resolve().name, path, tuple(files), tuple(labels), tuple(name for name, _ in found), side)
+        loose = names_below(path, deep=False)
+        if not loose:
+            raise DataError(f"{path} holds no picture.", f"give files of type {', '.join(sorted(SUFFIXES))}.")
+        return Folder(path.resolve().name, path, Names.of(loose), (0,) * len(loose), ("all",), side)
+    return _folder(path.resolve().name, path, found, side)
+
+
+def labelled(path: Path, split: str | None = None, side: int = 224) -> Folder:
+    """The pictures of one split of a folder for learning: every picture in a class folder, every class with pictures.
+
+    Args:
+        path: with one sub-folder for each class; or, when a split is asked for, with such a tree for each split.
+        split: ``train``, ``test`` (the folder ``test``, else ``val``) or ``val``; None for the classes of ``path``
+            itself.
+        side: size in pixels that :meth:`Folder.read` brings them to.
+
+    Raises:
+        DataError: no such folder, no classes, pictures beside class folders, classes without pictures, or a test part
+            whose classes are not those of ``train``.
+    """
+    root = path if split is None else split_folder(path, split)
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder.", "give a folder with a sub-folder of pictures for each class.")
+    found = [(group, names_below(root / group)) for group in class_folders(root)]
+    loose = names_below(root, deep=False)
+    if loose or not found:
+        what = f"holds {loose[0]} outside class folders" if loose else "holds no class folders"
+        raise DataError(f"{root} {what}.", "put every picture into a sub-folder named like its class.")
+    if empty := [group for group, names in found if not names]:
+        more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+        raise DataError(
+            f"{root} has class folders without pictures: {', '.join(empty[:5])}{more}.", "fill or remove them."
+        )
+    train = path / "train"
+    if split not in (None, "train") and train.is_dir():
+        compare_classes(class_folders(train), [group for group, _ in found], str(path))
+    name = path.resolve().name if split is None else f"{path.resolve().name}/{split}"
+    return _folder(name, root, found, side)
+
+
+def split_folder(path: Path, split: str) -> Path:
+    """Where a split lies, by the usual names of its folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    names = SPLITS.get(split, (split,))
+    for name in names:
+        if (path / name).is_dir():
+            return path / name
+    there = ", ".join(class_folders(path)[:5]) if path.is_dir() else "nothing"
+    raise DataError(f"{path} has no folder {' or '.join(names)} (there is: {there}).", f"give one with a {split} part.")
+
+
+def _folder(name: str, root: Path, found: list[tuple[str, list[str]]], side: int) -> Folder:
+    labels = tuple(number for number, (_, names) in enumerate(found) for _ in names)
+    paths = Names.of(f"{group}/{file}" for group, names in found for file in names)
+    return Folder(name, root, paths, labels, tuple(group for group, _ in found), side)
+
+
+def class_folders(path: Path) -> list[str]:
+    """Names of the sub-folders, sorted; hidden ones are left out."""
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def names_below(path: Path, deep: bool = True) -> list[str]:
+    """Picture files in a folder as paths below it with forward slashes, sorted by their parts.
+
+    Links to folders are not followed, so loops of links end. Files are not looked at one by one (on a network disk a
+    million looks take an hour).
+
+    Args:
+        path: where to look.
+        deep: also in its sub-folders.
+    """
+    return sorted(_walk(str(path), "", deep), key=lambda name: name.split("/"))
+
+
+def _walk(path: str, prefix: str, deep: bool) -> Iterator[str]:
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if deep and entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", deep)
+            elif (
+                os.path.splitext(entry.name)[1].lower() in SUFFIXES
+                and not entry.name.startswith(".")
+                and entry.is_file()
+            ):
+                yield prefix + entry.name
 
 
 def files_below(folder: Path, deep: bool = True) -> list[Path]:
-    """Picture files in a folder, sorted; links to folders are not followed, so loops of links end.
-
-    Args:
-        folder: where to look.
-        deep: also in its sub-folders.
-    """
-    every = folder.rglob("*") if deep else folder.iterdir()
-    return sorted(f for f in every if f.suffix.lower() in SUFFIXES and not f.name.startswith(".") and f.is_file())
+    """As :func:`names_below`, as paths."""
+    return [folder / name for name in names_below(folder, deep)]
 
 
 def tiny_imagenet(path: Path) -> Folder:
@@ -121,31 +227,54 @@ def read_picture(path: Path, side: int) -> npt.NDArray[np.uint8]:
     return np.asarray(prepare(open_picture(path), side), np.uint8)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """A picture file as RGB; grey and palette pictures are spread, an alpha channel is dropped.
+def open_picture(source: Path | IO[bytes], at_least: int = 0, name: str | None = None) -> Image.Image:
+    """A picture file as RGB; grey and palette pictures are spread, an alpha channel is dropped, CMYK is converted.
+
+    As for the published sets, what EXIF says of the camera's orientation is not followed.
+
+    Args:
+        source: the file, or its content.
+        at_least: shorter side in pixels that suffices; a JPEG is decoded at the smallest of its reduced sizes (1/8,
+            1/4, 1/2, 1) that has it. 0 for full size.
+        name: what messages call it; by default the file's name.
 
     Raises:
         DataError: it is unreadable, truncated, far too large, or has more than 8 bits a channel.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
+    said = name or (source.name if isinstance(source, Path) else "a picture")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as opened:
-                if opened.mode.startswith(("I", "F")):
-                    raise DataError(
-                        f"{path.name}: {opened.mode} pixels, more than 8 bits a channel, are not read.",
-                        "save it with 8 bits a channel.",
-                    )
-                return opened.convert("RGB")
+        with Image.open(source, formats=FORMATS) as opened:
+            if opened.mode.startswith(("I", "F")):
+                raise DataError(
+                    f"{said}: {opened.mode} pixels, more than 8 bits a channel, are not read.",
+                    "save it with 8 bits a channel.",
+                )
+            # Pillow refuses twice this and warns of this, and filters of warnings are shared by all threads
+            if Image.MAX_IMAGE_PIXELS and opened.width * opened.height > Image.MAX_IMAGE_PIXELS:
+                raise ValueError(f"{opened.width} x {opened.height} pixels are too many")
+            _reduce(opened, at_least)
+            opened.info.pop("transparency", None)  # it is dropped, and would be warned of
+            return opened.convert("RGB")
     except DataError:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(
-            f"{path.name}: cannot be read ({reason}).", "remove or replace it, or skip such files."
-        ) from None
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # whose text is the file's whole path
+            reason = f"empty, or not of type {', '.join(FORMATS)}"
+        raise DataError(f"{said}: cannot be read ({reason}).", "remove or replace it, or skip such files.") from None
+
+
+def _reduce(opened: Image.Image, at_least: int) -> None:
+    """Have a JPEG decoded at the smallest reduced size whose shorter side is still ``at_least`` pixels."""
+    if opened.format not in ("JPEG", "MPO") or at_least <= 0:
+        return
+    shorter = min(opened.size)
+    # libjpeg rounds sides up; Pillow takes the largest scale that leaves both as large as asked for, rounded down
+    scale = next((s for s in (8, 4, 2) if s <= shorter and -(-shorter // s) >= at_least), 1)
+    if scale > 1:
+        opened.draft(None, (opened.width // scale, opened.height // scale))
 
 
 def prepare(picture: Image.Image, side: int) -> Image.Image:
@@ -164,10 +293,16 @@ def prepare(picture: Image.Image, side: int) -> Image.Image:
         box = ((width - wide) / 2, (height - high) / 2, (width + wide) / 2, (height + high) / 2)
         cut = picture.crop(tuple(round(edge) for edge in box))  # type: ignore[arg-type]
         return cut.resize((side, side), Image.Resampling.BILINEAR)
-    shorter = round(side * 256 / 224)
+    picture = resize(picture, round(side * 256 / 224))
+    left, top = round((picture.width - side) / 2), round((picture.height - side) / 2)
+    return picture.crop((left, top, left + side, top + side))
+
+
+def resize(picture: Image.Image, shorter: int) -> Image.Image:
+    """Bring the shorter side to ``shorter`` pixels, the longer one in proportion, rounded down; bilinear."""
+    from PIL import Image
+
+    width, height = picture.size
     longer = int(shorter * max(width, height) / min(width, height))
     size = (shorter, longer) if width <= height else (longer, shorter)
-    if size != picture.size:
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
-    return picture.crop((left, top, left + side, top + side))
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BILINEAR)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from regrow.errors import InputError
 
+if TYPE_CHECKING:
+    from regrow.data.fileset import FileSet
+
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
-Options = Mapping[str, float]
+Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,10 @@ class DataSpec:
         citation: whom to cite.
         licence: under which terms the images may be used.
         hint: the ways to get it, as one sentence that can follow "Next:".
-        options: settings of a generated set and their defaults.
+        options: its settings and their defaults; a setting is of the type of its default.
         caveat: what must be said beside numbers on it, if anything.
+        frames: frames of a clip as networks see it; None where the set holds images.
+        views: clips that are cut from a video at test, whose answers are averaged; 1 for images.
     """
 
     name: str
@@ -51,11 +56,28 @@ class DataSpec:
     hint: str
     options: Options = field(default_factory=dict)
     caveat: str = ""
+    frames: int | None = None
+    views: int = 1
 
     @property
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input of a network: (channels, side, side), or (channels, frames, side, side)."""
+        return (self.channels, *([] if self.frames is None else [self.frames]), self.image_size, self.image_size)
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as JSON values: what a study and a network's weights keep of the data they were made from."""
+        return {**asdict(self), "splits": dict(self.splits), "options": dict(self.options)}
+
+    @staticmethod
+    def of_json(values: Mapping[str, Any]) -> DataSpec:
+        """The facts that ``as_json`` gave."""
+        tuples = {key: tuple(values[key]) for key in ("classes", "mean", "std")}
+        return DataSpec(**{**values, **tuples})
 
 
 @dataclass(frozen=True)
@@ -122,29 +144,68 @@ class DataSet:
     Args:
         spec: its facts.
         read: gives the images of a request.
+        describe: the facts under given options, where they depend on them or on the files; None = ``spec`` always.
         find: the place of a local copy of a split (None: of all splits) among folders, or None; for a generated set
             where it is cached.
         fetch: makes a local copy under the first folder and returns its place; None for a generated set.
     """
 
     spec: DataSpec
-    read: Callable[[Request], ImageSet]
+    read: Callable[[Request], ImageSet | FileSet]
     find: Callable[[Sequence[Path], str | None], Path | None]
     fetch: Callable[[Sequence[Path], Progress | None], Path] | None = None
+    describe: Callable[[Options, Sequence[Path]], DataSpec] | None = None
 
 
-def check_options(spec: DataSpec, given: Options | None) -> dict[str, float]:
+def check_options(spec: DataSpec, given: Options | None) -> dict[str, Any]:
     """All settings of a set: the given ones over its defaults.
 
     Raises:
-        InputError: an unknown setting, or one that is no finite number >= 0.
+        InputError: an unknown setting, or one of another type than its default; numbers must be finite and >= 0.
     """
     settings = dict(spec.options)
     for key, value in (given or {}).items():
         if key not in settings:
             known = ", ".join(settings) or "none"
             raise InputError(f"data set {spec.name!r} has no option {key!r}. Known: {known}.")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**32:
-            raise InputError(f"option {key!r} of data set {spec.name!r} must be a number >= 0, got {value!r}.")
-        settings[key] = value
+        wanted = _kind(settings[key])
+        if wanted == "a list" and _kind(value) == "a number >= 0":
+            value = [value]
+        if wanted != _kind(value) or (wanted == "a number >= 0" and not 0 <= value < 2**32):
+            raise InputError(f"option {key!r} of data set {spec.name!r} must be {wanted}, got {value!r}.")
+        settings[key] = list(value) if isinstance(value, tuple) else value
     return settings
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number >= 0"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list | tuple) else type(value).__name__
+
+
+def of_classes(spec: DataSpec, chosen: Sequence[str | int]) -> DataSpec:
+    """The facts of a set cut down to some of its classes, in the set's own order.
+
+    Args:
+        spec: of the whole set.
+        chosen: names of classes; or one number k, for the first k; empty = all.
+
+    Raises:
+        InputError: a class that is not there, or a number that cannot be.
+    """
+    if not chosen:
+        return spec
+    if len(chosen) == 1 and isinstance(chosen[0], int) and not isinstance(chosen[0], bool):
+        if not 2 <= chosen[0] <= spec.n_classes:
+            raise InputError(f"{spec.name} has {spec.n_classes} classes; asked for are the first {chosen[0]}.")
+        return replace(spec, classes=spec.classes[: chosen[0]])
+    strange = [name for name in chosen if name not in spec.classes]
+    if strange:
+        raise InputError(
+            f"{spec.name} has no class {strange[0]!r}.", f"its classes are {', '.join(spec.classes[:4])}, ..."
+        )
+    return replace(spec, classes=tuple(name for name in spec.classes if name in chosen))

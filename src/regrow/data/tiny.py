@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from regrow import files, seeds
 from regrow.data.cifar import SUBSET
 from regrow.data.pictures import files_below, open_picture, tiny_imagenet
-from regrow.data.spec import DataSet, DataSpec, Images, ImageSet, Progress, Request
+from regrow.data.spec import DataSet, DataSpec, Images, ImageSet, Options, Progress, Request, of_classes
 from regrow.errors import DataError
 
 FOLDER = "tiny-imagenet-200"
@@ -32,7 +33,24 @@ def dataset(spec: DataSpec) -> DataSet:
         read=functools.partial(read, spec),
         find=find,
         fetch=functools.partial(fetch, spec),
+        describe=functools.partial(describe, spec),
     )
+
+
+def describe(whole: DataSpec, options: Options, roots: Sequence[Path]) -> DataSpec:
+    """The facts under the option ``classes``: with a choice of them, the numbers of images are those that are there."""
+    spec = of_classes(whole, options["classes"])
+    if spec is whole or (folder := find(roots, None)) is None:
+        return spec
+    counts = {"train": len(_rows(whole, spec, folder, "train")), "test": len(_rows(whole, spec, folder, "test"))}
+    return replace(spec, splits=counts)
+
+
+def _rows(whole: DataSpec, spec: DataSpec, folder: Path, split: str) -> list[tuple[Path, int]]:
+    """Files and labels of the chosen classes, numbered among these."""
+    rows = _train(whole, folder) if split == "train" else _test(whole, folder)
+    number = _numbers(spec)
+    return [(path, number[whole.classes[k]]) for path, k in rows if whole.classes[k] in number]
 
 
 def find(roots: Sequence[Path], split: str | None = None) -> Path | None:
@@ -67,7 +85,8 @@ def read(spec: DataSpec, request: Request) -> ImageSet:
     if folder is None:
         fetch(spec, request.roots, None)
     assert folder is not None
-    rows = _train(spec, folder) if request.split == "train" else _test(spec, folder)
+    whole, spec = spec, describe(spec, request.options, request.roots)
+    rows = _rows(whole, spec, folder, request.split)
     index = np.arange(len(rows))
     if request.n is not None and request.n > len(rows):
         raise DataError(

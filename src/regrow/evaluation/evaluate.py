@@ -30,6 +30,18 @@ def predictor(model: nn.Module, *, bf16: bool, device: torch.device) -> Predict:
     return predict
 
 
+def averaged(predict: Predict, views: int) -> Predict:
+    """A function that answers once for every ``views`` inputs in a row: the log of their mean probabilities."""
+    if views == 1:
+        return predict
+
+    def answer(inputs: Tensor) -> Tensor:
+        p = predict(inputs).softmax(1)
+        return p.view(-1, views, p.shape[1]).mean(1).log()
+
+    return answer
+
+
 def evaluate_cell(
     predict: Predict,
     images: Rows,
@@ -45,21 +57,23 @@ def evaluate_cell(
 
     Args:
         predict: normalised images -> logits.
-        images: uint8 (n, H, W, 3); may be a memory map, or anything else that gives such arrays for slices.
+        images: uint8 (n, H, W, 3), or clips (n, views, T, H, W, 3), whose answers are averaged over the views; may be
+            a memory map, or anything else that gives such arrays for slices.
         labels: int64 (n,).
         spec: normalisation of the data set.
-        batch: images per forward pass.
+        batch: images or clips per forward pass.
         device: where the network is.
         channels_last: memory order of its input.
         change: corrupts the batches as they go (see ``regrow.evaluation.live``).
     """
     parts: list[tuple[Tensor, ...]] = []
     truth, start = torch.from_numpy(labels).to(device), 0
+    answer, batch = averaged(predict, spec.views), max(1, batch // spec.views)
     batches = eval_batches(images, spec, batch=batch, device=device, channels_last=channels_last, change=change)
     for inputs in batches:
-        logits = predict(inputs)
-        y = truth[start : start + len(inputs), None]
-        start += len(inputs)
+        logits = answer(inputs)
+        y = truth[start : start + len(logits), None]
+        start += len(logits)
         log_p = logits.log_softmax(1)
         p = log_p.exp()
         confidence, prediction = p.max(1)

@@ -127,6 +127,16 @@ def usual_width(name: str) -> int | None:
     return _find(name)[0].width
 
 
+def takes_clips(name: str) -> bool | None:
+    """Whether a network takes clips (N, 3, T, S, S) and not images; None where only its author knows.
+
+    Raises:
+        UnknownNameError: no such model.
+    """
+    family, _ = _find(name)
+    return None if family.any_input else family.frames is not None
+
+
 def input_spec(name: str) -> InputSpec | None:
     """Normalisation and image size that a network's published weights expect.
 

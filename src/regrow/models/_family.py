@@ -66,6 +66,7 @@ class Family:
         min_image_size: smallest side in pixels.
         options: names of the options it takes; ``None`` = any.
         frames: frames of a clip that it was published for, where it takes clips (N, 3, T, S, S); None for images.
+        any_input: whether only its author knows what it takes.
         spec: input specification of the published weights, by group 1 of the pattern; None where there are none.
     """
 
@@ -80,4 +81,5 @@ class Family:
     min_image_size: int = 1
     options: tuple[str, ...] | None = ()
     frames: int | None = None
+    any_input: bool = False
     spec: Callable[[str], InputSpec | None] | None = None

@@ -5,13 +5,13 @@ Both libraries come with the extra ``regrow[models]`` and are imported when a na
 
 from __future__ import annotations
 
-import importlib
 import re
 from typing import Any
 
 import torch
 from torch import nn
 
+from regrow import extras
 from regrow.errors import InputError, UnknownNameError
 from regrow.models._family import Family, InputSpec, Request
 
@@ -22,18 +22,7 @@ AUXILIARY = ("googlenet", "inception_v3")
 
 
 def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{name} models need a library that is not installed ({error.name}).", "`pip install 'regrow[models]'`."
-        ) from error
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        raise InputError(
-            f"{name} is installed but cannot be loaded: {error}.",
-            f"install torch and torchvision builds that belong together (torch here is {torch.__version__}); "
-            "`regrow doctor` shows both.",
-        ) from error
+    return extras.library(name, f"{name} networks")
 
 
 def _pretrained(request: Request) -> bool:

@@ -107,4 +107,5 @@ FAMILY = Family(
     build=user_model,
     prefixes=("MODULE:FUNCTION",),
     options=None,
+    any_input=True,
 )

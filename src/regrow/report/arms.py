@@ -148,12 +148,12 @@ def over(
 
 
 def mean_name(view: StudyView) -> str:
-    """What the mean over the evaluated common types is called: ``mean8`` for eight of the fifteen."""
+    """What the mean over ``view.common`` is called: ``mean8`` for eight types."""
     return f"mean{len(view.common)}"
 
 
 def extras(view: StudyView) -> tuple[str, ...]:
-    """Evaluated corruptions that are not among the fifteen common types."""
+    """Evaluated corruptions that are not part of the mean."""
     return tuple(c for c in view.corruptions if c not in view.common)
 
 

@@ -64,7 +64,7 @@ def underfit_sentence(view: StudyView) -> str:
 def _lead(view: StudyView, arms: Sequence[Arm]) -> str:
     name = mean_name(view)
     if not view.common:
-        return "None of the fifteen common corruption types was evaluated, so there is no mean to compare."
+        return "No corruption was evaluated, so there is no mean to compare."
     found = [d for d in differences(arms, over(view, view.common)) if d.n]
     if not found:
         return _nothing(arms)

@@ -73,18 +73,18 @@ def summary(view: StudyView, arms: Sequence[Arm]) -> Section:
     """How well each arm does, and how far from dense."""
     label = mean_name(view)
     intro = (
-        f"Top-1 accuracy. {label} is the mean over {plural(len(view.common), 'common corruption type')} "
+        f"Top-1 accuracy. {label} is the mean over {len(view.common)} {view.common_words} "
         f"and severities {listed(view.severities)}."
     )
     if extras(view):
-        intro += f" The extras ({listed([human(e) for e in extras(view)])}) stand beside it and are not in it."
+        intro += f" Beside it, and not in it: {listed([human(e) for e in extras(view)])}."
     measure = over(view, view.common)
     seeds = seed_rows(arms, measure)
     blocks: list[Block] = []
     if warning := underfit_sentence(view):
         blocks.append(Prose(warning, "note"))
     if not seeds:
-        why = "No finished run has every cell of the common types yet, so there is no mean to show."
+        why = "No finished run has every cell of these types yet, so there is no mean to show."
         return Section(
             "summary", "Summary", GROUP, intro, (*blocks, Prose(why, "empty"), TableBlock(tables.summary(view, arms)))
         )
@@ -310,7 +310,7 @@ def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
             "By severity",
             GROUP,
             intro,
-            nothing("No finished run has been evaluated on every common type yet."),
+            nothing("No finished run has been evaluated on every type of the mean yet."),
         )
     apart = _severity_differences(view, arms)
     first: Block = Grid((figures[0], apart), 2) if apart else figures[0]

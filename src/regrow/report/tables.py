@@ -89,8 +89,7 @@ def summary(view: StudyView, arms: Sequence[Arm]) -> Table:
         Column("pairs", "Pairs", "integer"),
     )
     note = (
-        f"Means over finished runs. {label} is the mean over {len(view.common)} of the fifteen common "
-        "corruption types and "
+        f"Means over finished runs. {label} is the mean over {len(view.common)} {view.common_words} and "
         f"severities {', '.join(map(str, view.severities))}. Difference: {label}, paired by seed; no "
         "interval below 3 pairs."
     )
@@ -158,7 +157,7 @@ def severities(view: StudyView, arms: Sequence[Arm]) -> Table:
     rows: list[list[Value]] = [["clean", *(mean(clean(r) for r in a.done) for a in arms)]]
     for s in view.severities:
         rows.append([str(s), *(mean(over(view, view.common, (s,))(r) for r in a.done) for a in arms)])
-    note = f"Mean over the {len(view.common)} common types and finished runs."
+    note = f"Mean over {len(view.common)} {view.common_words} and over finished runs."
     return table("Accuracy by severity", (Column("severity", "Severity"), *_arm_columns(arms)), rows, note)
 
 

@@ -17,9 +17,9 @@ from regrow.report.check import CheckView, render_check
 from regrow.report.finding import finding
 from regrow.report.page import render
 from regrow.report.tables import tables
-from regrow.study.cells import cell_notes
 from regrow.study.check import CheckResult, as_json
 from regrow.study.environment import describe_environment
+from regrow.study.kinds import cell_notes
 from regrow.study.load import load_study
 from regrow.study.store import Store
 from regrow.study.view import CLEAN, CellScore, StudyView

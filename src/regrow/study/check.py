@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from regrow import corruptions, data, models
+from regrow import corruptions, models
 from regrow.data import pictures
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError
 from regrow.evaluation.evaluate import evaluate_cell, predictor
 from regrow.evaluation.live import live
-from regrow.study.execute import restore
+from regrow.study.execute import restore, spec_of
 from regrow.training.checkpoint import load_weights
 from regrow.training.settings import RunSettings
 
@@ -136,7 +136,7 @@ def _own(path: Path, name: str) -> CheckedModel:
     if "settings" not in weights.meta:
         raise InputError(f"{path} was not written by regrow.", "add the network: --model timm:NAME --weights FILE.")
     settings = RunSettings.model_validate(weights.meta["settings"])
-    spec = data.spec(settings.data.name)
+    spec = spec_of(weights, settings)
     source = f"{settings.method.label or settings.method.name} at sparsity {settings.sparsity:g} on {spec.name}"
     return CheckedModel(restore(weights, settings), name, source, spec, spec.image_size)
 

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from regrow import analysis, data, files
+from regrow.data.spec import DataSpec
 from regrow.errors import DataError
-from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
+from regrow.evaluation.evaluate import Predict, averaged, evaluate_cell, predictor
 from regrow.evaluation.records import is_current, load_record, record_path, save_record
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.plan import describe
@@ -57,12 +58,12 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
         changed = f", or the source of {settings.model.name} has changed" if ":" in settings.model.name else ""
         raise DataError(f"{run / 'run.json'} was altered{changed}.", "choose another --out and start again.")
     weights_file = run / "model.safetensors"
-    if not all(path.exists() for path in _of_training(run)):
+    if not _is_trained(run):
         train(settings, run, data_root, report)
     weights = load_weights(weights_file)
     if weights.meta.get("fingerprint") != stored["fingerprint"]:
         raise DataError(f"{weights_file} belongs to a run with other settings.", f"remove it: rm {weights_file}")
-    cells = open_cells(store.cells, settings.data.name)
+    cells = open_cells(store.cells, settings.data.name, lambda: _test_images(settings, data_root))
     digest = files.file_digest(weights_file)
     device = make_fabric(settings.precision).device
     model = restore(weights, settings).to(device)
@@ -71,18 +72,21 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     analyse(predict, weights, settings, recipe, cells, run / "analysis", digest, device, report)
 
 
-def _of_training(run: Path) -> list[Path]:
-    """What the first stage leaves."""
+def _is_trained(run: Path) -> bool:
+    """Whether the first stage has left all that it must."""
     result = run / "result.json"
-    steps = files.read_json(result).get("kept_steps", ()) if result.exists() else ()
-    kept = [early_weights(run, step) for step in steps]
-    return [run / "model.safetensors", result, *kept]
+    if not (result.exists() and (run / "model.safetensors").exists()):
+        return False
+    steps = files.read_json(result).get("kept_steps")
+    if steps is None:
+        return not files.read_json(run / "run.json").get("keeps")
+    return all(early_weights(run, step).exists() for step in steps)
 
 
 def is_complete(run: Path, cells: CellSet) -> bool:
     """Whether a run is done and all it left was made from the weights and the images that are there now."""
     weights, marker = run / "model.safetensors", run / "analysis" / "made_from.json"
-    if get_state(run)["state"] != "done" or not all(p.exists() for p in (marker, *_of_training(run))):
+    if get_state(run)["state"] != "done" or not marker.exists() or not _is_trained(run):
         return False
     digest = files.file_digest(weights)
     return files.read_json(marker) == _made_from(digest, cells) and all(
@@ -95,6 +99,11 @@ def _made_from(weights_digest: str, cells: CellSet) -> dict[str, Any]:
     return {"weights": weights_digest, "cells": cells.digests["clean", 0], "schema": 1}
 
 
+def _test_images(settings: RunSettings, data_root: Path | None) -> data.ImageSet | data.FileSet:
+    chosen = settings.data
+    return data.load(chosen.name, "test", root=data_root, options=chosen.options, n=chosen.test_images)
+
+
 def train(settings: RunSettings, run: Path, data_root: Path | None, report: Report) -> None:
     """The first stage: writes ``model.safetensors``, ``result.json`` and the weights that other runs start from."""
     images = data.load(
@@ -104,13 +113,7 @@ def train(settings: RunSettings, run: Path, data_root: Path | None, report: Repo
     source = None if settings.source is None else run.parent / settings.source.run
     keep = files.read_json(run / "run.json").get("keeps", ())
     trainer = Trainer(settings, images, run, report, source=source, keep=keep)
-    plan = describe(
-        settings,
-        n_images=len(images.labels),
-        n_classes=len(spec.classes),
-        image_size=spec.image_size,
-        masks=trainer.start_masks,
-    )
+    plan = describe(settings, spec, n_images=len(images.labels), masks=trainer.start_masks)
     files.write_json(run / "plan.json", plan)
     result = trainer.train()
     result["flops"] = plan["flops"]
@@ -124,9 +127,16 @@ def _peak_memory() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
+def spec_of(weights: Weights, settings: RunSettings) -> DataSpec:
+    """Facts of the data that a network was trained on: kept with its weights, else those of the data set."""
+    if "data" in weights.meta:
+        return DataSpec.of_json(weights.meta["data"])
+    return data.spec(settings.data.name, settings.data.options)
+
+
 def restore(weights: Weights, settings: RunSettings) -> nn.Module:
     """The trained network of a run."""
-    spec = data.spec(settings.data.name)
+    spec = spec_of(weights, settings)
     network = build_network(
         settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
     )
@@ -145,12 +155,13 @@ def evaluate(
     report: Report,
 ) -> None:
     """The second stage: a record for every cell that has none made from these weights and these images."""
-    labels, spec = cells.labels(), data.spec(settings.data.name)
+    spec = cells.spec
     for done, ((corruption, severity), digest) in enumerate(cells.digests.items()):
         path = record_path(folder, cells.dataset, corruption, severity)
         inputs = {"weights": weights_digest, "cell": digest}
         if not is_current(path, inputs):
             images, change = cells.source(corruption, severity)
+            labels = cells.labels(corruption, severity)
             record = evaluate_cell(
                 predict,
                 images,
@@ -198,7 +209,7 @@ def analyse(
 def _kernel_maps(weights: Weights) -> tuple[dict[str, Any], dict[str, int]]:
     """Active weights per kernel of every layer that has a mask; of a dense network, non-zero weights."""
     layers = dict(weights.masks) or {
-        name: value != 0 for name, value in weights.tensors.items() if value.ndim in (2, 4)
+        name: value != 0 for name, value in weights.tensors.items() if value.ndim in (2, 4, 5)
     }
     maps = {name: analysis.kernel_map(mask).astype(np.uint16) for name, mask in layers.items()}
     return maps, {name: int(mask[0, 0].numel()) for name, mask in layers.items()}
@@ -209,13 +220,13 @@ def _attenuation(
 ) -> dict[str, Any]:
     from regrow.data.batches import eval_batches
 
-    chosen, spec = recipe.analysis.attenuation, data.spec(settings.data.name)
+    chosen, spec = recipe.analysis.attenuation, cells.spec
     images, labels = cells.images("clean", 0, chosen.images), cells.labels()[: chosen.images]
     low, high = analysis.registered_radii(spec.image_size)
-    batches = eval_batches(images, spec, batch=recipe.evaluation.batch, device=device, channels_last=False)
-    return analysis.radius_accuracy(
-        predict, batches, torch.from_numpy(labels), radii_low=chosen.low or low, radii_high=chosen.high or high
-    )
+    batches = eval_batches(images, spec, batch=max(1, recipe.evaluation.batch // spec.views), device=device)
+    answer, truth = averaged(predict, spec.views), torch.from_numpy(labels)
+    answer, truth = averaged(predict, spec.views), torch.from_numpy(labels)
+    return analysis.radius_accuracy(answer, batches, truth, radii_low=chosen.low or low, radii_high=chosen.high or high)
 
 
 def _reliance(
@@ -227,7 +238,7 @@ def _reliance(
     n = len(cells.labels())
     accuracy: dict[str, Any] = {}
     for split in ("conflict", "low_only", "high_only"):
-        images = data.load("cues", split, options=settings.data.options, n=n)
+        images = data.load_images("cues", split, options=settings.data.options, n=n)
         record = evaluate_cell(predict, images.images, images.labels, images.spec, batch=batch, device=device)
         if split == "conflict":
             accuracy |= data.reliance(record.prediction.astype(np.int64), images)

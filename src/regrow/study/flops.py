@@ -14,6 +14,7 @@ from regrow.training.settings import ModelSettings, Precision, RunSettings
 if TYPE_CHECKING:
     from torch import nn
 
+    from regrow.data.spec import DataSpec
     from regrow.sparsity.planning import Plan
 
 
@@ -22,14 +23,24 @@ class DataSize:
     """What a plan needs to know of the data.
 
     Attributes:
-        n_images: training images.
+        n_images: training images, or clips.
         n_classes: classes.
-        side: of the square images, pixels.
+        input_shape: of one input of the network, channels first.
     """
 
     n_images: int
     n_classes: int
-    side: int
+    input_shape: tuple[int, ...]
+
+    @property
+    def side(self) -> int:
+        """Of the square images, pixels."""
+        return self.input_shape[-1]
+
+    @staticmethod
+    def of(spec: DataSpec) -> DataSize:
+        """That of a whole data set."""
+        return DataSize(spec.splits["train"], spec.n_classes, spec.input_shape)
 
 
 def made_plan(network: nn.Module, settings: RunSettings, n_images: int, masks: Any = None) -> Plan:
@@ -78,20 +89,20 @@ def training_cost(made: Plan, counted: Mapping[str, Any], steps: int) -> dict[st
 
 def training_flops(settings: RunSettings, size: DataSize) -> float:
     """Training FLOPs of a whole run: its steps, passes, batches and active weights."""
-    network, counted = _counted(settings.model.model_dump_json(), size.n_classes, size.side)
+    network, counted = _counted(settings.model.model_dump_json(), size.n_classes, size.input_shape)
     made = made_plan(network, settings, size.n_images)
     spent = training_cost(made, counted, length_of(settings, size.n_images).made)
     return float(spent["sparse"] * settings.training.batch * passes(settings.training))
 
 
 @functools.lru_cache(maxsize=32)
-def _counted(model: str, n_classes: int, side: int) -> tuple[nn.Module, dict[str, Any]]:
+def _counted(model: str, n_classes: int, shape: tuple[int, ...]) -> tuple[nn.Module, dict[str, Any]]:
     from regrow.sparsity import cost
     from regrow.training.network import build_network
 
     settings = ModelSettings.model_validate_json(model)
-    network = build_network(settings, n_classes, side, seed=0, precision=Precision())
-    return network, cost.flops(network, (3, side, side))
+    network = build_network(settings, n_classes, shape[-1], seed=0, precision=Precision())
+    return network, cost.flops(network, shape)
 
 
 def steps_that_cost(target: float, settings: RunSettings, size: DataSize) -> int:

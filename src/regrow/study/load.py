@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from regrow import corruptions, data, files
+from regrow import data, files
 from regrow.errors import DataError
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.execute import run_accuracy
+from regrow.study.kinds import kind_of
+from regrow.study.making import wanted_corruptions
 from regrow.study.plan import PlannedRun
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
 from regrow.study.view import CellScore, RunView, StudyView
 
 EXAMPLES = 2
+#: Family of types that stand in for others; they are part of no mean.
+STAND_IN = "stand-in"
 
 
 def load_study(folder: Path) -> StudyView:
@@ -29,15 +33,16 @@ def load_study(folder: Path) -> StudyView:
     """
     store = Store(folder)
     content, recipe = store.load(), store.recipe()
-    spec = data.spec(recipe.data.name)
     try:
         cells: CellSet | None = open_cells(store.cells, recipe.data.name)
     except DataError:
         cells = None
+    spec = cells.spec if cells else data.spec(recipe.data.name, recipe.data.options)
     runs = [_run(store.run(planned.name), planned, cells) for planned in store.planned()]
     runs.sort(key=lambda run: run.method != "dense")
-    names = recipe.evaluation.corruptions or corruptions.names()
-    families = {name: corruptions.get(name).family for name in names}
+    names = wanted_corruptions(recipe, spec)
+    families = kind_of(spec).families(recipe.evaluation) | dict.fromkeys(recipe.evaluation.stand_ins, STAND_IN)
+    common, words = kind_of(spec).mean_over(recipe.evaluation, names)
     return StudyView(
         folder=folder,
         name=recipe.name,
@@ -58,15 +63,22 @@ def load_study(folder: Path) -> StudyView:
         corruptions=list(names),
         severities=list(recipe.evaluation.severities),
         families=families,
-        common=[name for name in names if name in corruptions.common_names()],
+        common=common,
+        common_words=words,
         examples=_examples(cells, recipe) if cells else {},
-        notes=[*(cells.notes if cells else []), *_notes(runs)],
+        notes=[*(cells.notes if cells else []), *_origin(recipe), *_notes(runs)],
         started=sum(run.attempts for run in runs),
     )
 
 
 #: Below this many steps between updates a new link has little time to outgrow the drop threshold.
 USUAL_INTERVAL = 100
+
+
+def _origin(recipe: Recipe) -> list[str]:
+    if recipe.runs_of is None:
+        return []
+    return [f"The networks were trained by the study of {recipe.runs_of}; nothing was trained here."]
 
 
 def _notes(runs: list[RunView]) -> list[str]:
@@ -132,4 +144,10 @@ def _kernels(folder: Path) -> tuple[dict[str, npt.NDArray[np.integer[Any]]], dic
 
 def _examples(cells: CellSet, recipe: Recipe) -> dict[tuple[str, int], npt.NDArray[np.uint8]]:
     wanted = [("clean", 0)] + [c for c in cells.digests if c[1] in recipe.evaluation.severities]
-    return {cell: np.array(cells.images(*cell, EXAMPLES)) for cell in wanted if cells.is_there(*cell)}
+    found = {cell: np.array(cells.images(*cell, EXAMPLES)) for cell in wanted if cells.is_there(*cell)}
+    return {cell: _one_frame(images) for cell, images in found.items()}
+
+
+def _one_frame(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Images as they are; of clips (n, views, T, H, W, 3) the frame in the middle of the first view."""
+    return images if images.ndim == 4 else images[:, 0, images.shape[2] // 2]

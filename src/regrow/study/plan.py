@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regrow import files
 from regrow.errors import InputError
@@ -25,6 +25,9 @@ from regrow.training.settings import (
     SourceRun,
     TrainingSettings,
 )
+
+if TYPE_CHECKING:
+    from regrow.data.spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,15 @@ AXES = ("model.", "sparse.", "training.", "data.train_images")
 NO_AXES = ("training.precision", "training.channels_last", "training.checkpoint_seconds", "training.log_every")
 
 
-def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
+def expand(recipe: Recipe, precision: Precision, size: DataSize | None = None) -> list[PlannedRun]:
     """All runs of a recipe, in the order in which they are started: by seed, then as the methods are listed.
 
     Dense training makes one run a seed, not one a sparsity, unless it is matched with sparse runs.
+
+    Args:
+        recipe: the recipe.
+        precision: the study's arithmetic.
+        size: of the whole training set, which runs of equal weights or FLOPs follow; None = as the data set says.
 
     Raises:
         InputError: an axis names an unknown key or an impossible value; arms that cannot take what they ask of others.
@@ -72,7 +80,7 @@ def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
     for method in recipe.methods:
         arms.own_settings(recipe, method)  # where axes are still known
     for seed, axes in itertools.product(recipe.seeds, combos):
-        group = _Group(with_axes(recipe, axes) if axes else recipe, seed, axes, precision)
+        group = _Group(with_axes(recipe, axes) if axes else recipe, seed, axes, precision, size)
         runs += [group.run(m.arm, target) for m in group.recipe.methods for target in group.sparsities[m.arm]]
     if len({run.name for run in runs}) < len(runs):
         raise InputError("two runs of the recipe have the same name.", "give the methods different labels.")
@@ -87,8 +95,10 @@ def expand(recipe: Recipe, precision: Precision) -> list[PlannedRun]:
 class _Group:
     """The runs of one seed and one combination of axes: those that may start from each other."""
 
-    def __init__(self, recipe: Recipe, seed: int, axes: Mapping[str, Any], precision: Precision) -> None:
-        self.recipe, self.seed, self.axes, self.precision = recipe, seed, axes, precision
+    def __init__(
+        self, recipe: Recipe, seed: int, axes: Mapping[str, Any], precision: Precision, size: DataSize | None
+    ) -> None:
+        self.recipe, self.seed, self.axes, self.precision, self._size = recipe, seed, axes, precision, size
         self.methods = {method.arm: method for method in recipe.methods}
         self.sparsities = {label: arms.sparsities(recipe, label) for label in self.methods}
         self.suffix = "".join(f"-{key.rsplit('.', 1)[-1]}={_slug(value)}" for key, value in axes.items())
@@ -98,11 +108,12 @@ class _Group:
 
     @property
     def size(self) -> DataSize:
+        """Of the training set of these runs."""
         from regrow import data
 
-        spec = data.spec(self.recipe.data.name)
-        n_images = self.recipe.data.train_images or spec.splits["train"]
-        return DataSize(n_images, len(spec.classes), spec.image_size)
+        chosen = self.recipe.data
+        whole = self._size or DataSize.of(data.spec(chosen.name, chosen.options))
+        return whole if chosen.train_images is None else replace(whole, n_images=chosen.train_images)
 
     def run(self, label: str, target: float) -> PlannedRun:
         """The run of an arm at a sparsity, or its only one."""
@@ -195,20 +206,14 @@ def with_axes(recipe: Recipe, axes: Mapping[str, Any]) -> Recipe:
 
 
 def describe(
-    settings: RunSettings,
-    *,
-    n_images: int,
-    n_classes: int,
-    image_size: int,
-    masks: Mapping[str, Any] | None = None,
+    settings: RunSettings, spec: DataSpec, *, n_images: int, masks: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What a run will do, without training: layers and densities, topology updates, FLOPs.
 
     Args:
         settings: the run.
+        spec: facts of the data set.
         n_images: training images.
-        n_classes: classes of the data set.
-        image_size: side of its images, pixels.
         masks: those it starts from, once they are known.
 
     Returns:
@@ -219,7 +224,9 @@ def describe(
     from regrow.training.network import build_network
     from regrow.training.start import method_of
 
-    network = build_network(settings.model, n_classes, image_size, seed=settings.seeds.init, precision=Precision())
+    network = build_network(
+        settings.model, spec.n_classes, spec.image_size, seed=settings.seeds.init, precision=Precision()
+    )
     length = length_of(settings, n_images)
     keep_dense = tuple(settings.method.keep_dense)
     per_epoch = max(1, n_images // settings.training.batch)
@@ -227,7 +234,7 @@ def describe(
     method = method_of(settings, masks)
     plan = sparsity.plan(network, method, total_steps=steps, keep_dense=keep_dense, steps_per_epoch=per_epoch)
     densities = {row["name"]: row["density"] for row in plan["layers"]}
-    flops = cost.flops(network, (3, image_size, image_size), densities)
+    flops = cost.flops(network, spec.input_shape, densities)
     spent = training_cost(made_plan(network, settings, n_images, masks), flops, length.made)
     return {
         **plan,

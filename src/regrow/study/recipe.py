@@ -26,10 +26,29 @@ from regrow.training.settings import (
 SCHEMA = 1
 
 
+class PublishedSettings(Settings):
+    """Types of a published set that are tested as they lie, beside those that are made."""
+
+    folder: str = Field(description="the set; absolute, or below a data root")
+    corruptions: list[str] = Field(default_factory=list, description="names; empty = all of the set")
+
+
 class EvaluationSettings(Settings):
     """Which cells every run is tested on."""
 
-    corruptions: list[str] = Field(default_factory=list, description="names; empty = all that are registered")
+    corruptions: list[str] = Field(
+        default_factory=list,
+        description="names, or groups: common, imagenet-c, imagenet-c-bar, imagenet-3dcc; "
+        "empty = imagenet-c, of clips all of `column`",
+    )
+    column: Literal["kinetics", "ssv2", "vitta", "imagenet"] = Field(
+        default="kinetics", description="of clips: whose settings, see `regrow list clip-corruptions`"
+    )
+    published: PublishedSettings | None = Field(default=None, description="types that are read from a published set")
+    stand_ins: list[str] = Field(
+        default_factory=list,
+        description="types that cannot be made here, replaced by pictures that show only that the path works",
+    )
     severities: list[int] = Field(default=[1, 2, 3, 4, 5])
     seed: int = Field(default=0, ge=0, description="seed of the corruptions' draws; the same cells for all runs")
     batch: int = Field(default=250, ge=1)
@@ -75,6 +94,9 @@ class Recipe(Settings):
     schema_version: int = Field(default=SCHEMA, alias="schema", ge=1, le=SCHEMA)
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the default output folder")
     title: str = ""
+    runs_of: str | None = Field(
+        default=None, description="recipe whose trained networks are tested here; what trains them is taken from it"
+    )
     tier: str = Field(default="T0", pattern=r"^T(0|0c|1|2|3)$", description="how much a run of this length may say")
     data: DataSettings
     model: ModelSettings
@@ -228,7 +250,36 @@ def load(recipe: str) -> Recipe:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise InputError(f"recipe {where}{line}: {getattr(error, 'problem', error)}.", "correct the YAML.") from None
-    return parse(values, where)
+    return parse(_with_runs_of(values, where), where)
+
+
+#: What makes the networks of a study: a recipe that tests those of another takes all of it from there.
+TRAINED = ("data", "model", "methods", "sparsity", "seeds", "fixed_seeds", "sparse", "training", "axes")
+
+
+def _with_runs_of(values: object, where: str) -> object:
+    """The values of a recipe that tests another's networks, with what trains them."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("runs_of"), str):
+        return values
+    own = [key for key in TRAINED if key in values]
+    if own:
+        raise InputError(
+            f"recipe {where}: {own[0]} is settled by runs_of, whose networks are tested.", f"leave {own[0]} out."
+        )
+    place = beside(str(values["runs_of"]), where)
+    other = load(place)
+    if other.runs_of is not None:
+        raise InputError(
+            f"recipe {where}: {values['runs_of']} trains nothing itself.", f"give runs_of: {other.runs_of}."
+        )
+    resolved = other.resolved()
+    return {**{key: resolved[key] for key in TRAINED}, **values, "runs_of": place}
+
+
+def beside(name: str, where: str) -> str:
+    """A recipe that another one names: a file beside it, where there is one, else the name as it is."""
+    file = Path(where).parent / name
+    return str(file) if file.is_file() else name
 
 
 def parse(values: object, where: str) -> Recipe:

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from regrow import files
-from regrow.errors import InputError, RunFailedError
+from regrow import files, models
+from regrow.data.spec import DataSpec
+from regrow.errors import DataError, InputError, RunFailedError
+from regrow.study import recipe as recipes
 from regrow.study.arms import require_fitting
+from regrow.study.flops import DataSize
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
+from regrow.training.length import EARLY
 from regrow.training.settings import Precision, RunSettings
 
 
@@ -44,6 +48,7 @@ class Plan:
         step_s: seconds of a training step by the probe.
         estimate_s: estimated seconds of all training with ``jobs`` side by side; evaluation and start-up not counted.
         jobs: runs side by side.
+        size: of the whole training set.
     """
 
     recipe: Recipe
@@ -54,6 +59,7 @@ class Plan:
     step_s: float
     estimate_s: float
     jobs: int
+    size: DataSize
 
 
 #: Passes over the training images from which a recipe may call itself of a tier.
@@ -66,6 +72,7 @@ def plan_study(
     jobs: int | None = None,
     data_root: Path | None = None,
     download: bool = False,
+    arithmetic: tuple[Precision, dict[str, Any]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Plan a study: check that its data are there, time its arithmetic, describe every run. Makes no study folder.
@@ -75,22 +82,23 @@ def plan_study(
         jobs: runs side by side; None = one an accelerator or processor core.
         data_root: where data sets lie; None = the usual places.
         download: fetch a data set that is nowhere.
+        arithmetic: precision and probe of an earlier choice; None = timed now.
         progress: called with (bytes so far, bytes in all) of a download.
 
     Raises:
         InputError: names, values or data that cannot be used.
     """
     from regrow import data
-    from regrow.study.cells import wanted_corruptions
+    from regrow.study.making import wanted_corruptions
     from regrow.training.probe import choose_precision
 
-    wanted_corruptions(recipe)
-    spec = data.spec(recipe.data.name)
-    n_classes, side = len(spec.classes), spec.image_size
     name, options = recipe.data.name, recipe.data.options
     if download:
         data.require(name, root=data_root, progress=progress)
-    runs = expand(recipe, Precision())
+    spec = data.spec(name, options, data_root)
+    wanted_corruptions(recipe, spec)
+    size = DataSize.of(spec)
+    runs = expand(recipe, Precision(), size)
     amounts = {
         (split, n): len(data.load(name, split, root=data_root, options=options, n=n, download=False))
         for split, n in [("test", recipe.data.test_images)] + [("train", r.settings.data.train_images) for r in runs]
@@ -98,8 +106,8 @@ def plan_study(
     details: dict[str, dict[str, Any]] = {}
     for run in runs:  # before the probe: impossible settings must be refused at once
         n_images = amounts["train", run.settings.data.train_images]
-        _require_possible(run.settings, n_images, side)
-        details[run.name] = describe(run.settings, n_images=n_images, n_classes=n_classes, image_size=side)
+        _require_possible(run.settings, n_images, spec)
+        details[run.name] = describe(run.settings, spec, n_images=n_images)
     by_name = {run.name: run.settings for run in runs}
     for run in runs:
         if run.source is not None:
@@ -111,23 +119,32 @@ def plan_study(
             f"tier {recipe.tier} needs {TIER_EPOCHS[recipe.tier]:g} epochs, this recipe trains for {epochs:.3g}.",
             "set tier: T0 or T0c, or train longer.",
         )
-    with _one_thread_on_cpu():
-        precision, probe = choose_precision(
-            recipe.model,
-            recipe.training,
-            n_classes=n_classes,
-            image_size=side,
-            also=[run.settings.model for run in runs],
-        )
-    runs = expand(recipe, precision)
+    if arithmetic is None:
+        with _one_thread_on_cpu():
+            arithmetic = choose_precision(
+                recipe.model,
+                recipe.training,
+                n_classes=spec.n_classes,
+                image_size=spec.image_size,
+                frames=spec.frames,
+                also=[run.settings.model for run in runs],
+            )
+    precision, probe = arithmetic
+    runs = expand(recipe, precision, size)
     chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
     step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
     total = sum(detail["steps"] * detail["passes"] for detail in details.values()) * step_s
-    return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs)
+    return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs, size)
 
 
-def _require_possible(settings: RunSettings, n_images: int, side: int) -> None:
-    training = settings.training
+def _require_possible(settings: RunSettings, n_images: int, spec: DataSpec) -> None:
+    training, side = settings.training, spec.image_size
+    if models.takes_clips(settings.model.name) not in (None, spec.frames is not None):
+        has, takes = ("clips", "images") if spec.frames else ("images", "clips")
+        raise InputError(
+            f"{spec.name} holds {has}, {settings.model.name} takes {takes}.",
+            "choose another network: `regrow list models`.",
+        )
     if training.batch > n_images:
         raise InputError(
             f"training.batch is {training.batch}, but there are {n_images} training images.",
@@ -159,6 +176,7 @@ def run_study(
     *,
     jobs: int | None = None,
     data_root: Path | None = None,
+    trained: Path | None = None,
     after: Callable[[Store], None] = lambda store: None,
 ) -> Store:
     """Run what is left of a study; the same call goes on after any interruption.
@@ -169,17 +187,24 @@ def run_study(
         console: where news go.
         jobs: runs side by side; None = one an accelerator or processor core.
         data_root: where data sets lie; None = the usual places.
+        trained: of a recipe with ``runs_of``: the folder of that study, run first where it is not done; None = beside
+            ``folder``, by its recipe's name.
         after: called when no run is left (also when some failed), e.g. to write the report.
 
     Raises:
         BusyError: another process works on the folder.
         RunFailedError: some runs failed; says which and how to go on.
     """
-    from regrow.study.cells import make_cells
     from regrow.study.environment import describe_environment
     from regrow.study.execute import is_complete
+    from regrow.study.making import make_cells
 
-    store, plan = Store(folder), None
+    store, plan, source = Store(folder), None, None
+    if recipe.runs_of is not None:
+        other = recipes.load(recipe.runs_of)
+        trained = trained or folder.parent / other.name
+        console.say(f"The networks are those of {other.name}, in {trained}.")
+        source = run_study(other, trained, console, jobs=jobs, data_root=data_root, after=after)
     if store.exists():
         store.require_recipe(recipe)
     else:  # before the folder is touched: what cannot be run leaves no trace
@@ -190,6 +215,7 @@ def run_study(
             jobs=jobs,
             data_root=data_root,
             download=True,
+            arithmetic=(source.precision(), source.load()["probe"]) if source else None,
             progress=lambda done, total: console.stage("Download, bytes", done, total),
         )
         jobs = plan.jobs
@@ -197,12 +223,15 @@ def run_study(
         if store.exists():
             store.require_recipe(recipe)
         elif plan is not None:
-            store.create(recipe, plan.precision, plan.probe, describe_environment())
+            store.create(recipe, plan.precision, plan.probe, describe_environment(), plan.size)
             console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
             for line in plan_lines(plan):
                 console.say(line)
         files.sweep(folder)
         planned = store.prepare()
+        if source is not None:
+            for run in planned:
+                take_over(source.run(run.name), store.run(run.name))
         cells = make_cells(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )
@@ -226,6 +255,28 @@ def run_study(
     return store
 
 
+#: What a run's training leaves, and what its tests and analyses start from.
+TRAINED_FILES = ("plan.json", "metrics.jsonl", "history.jsonl", "result.json", "model.safetensors")
+
+
+def take_over(trained: Path, run: Path) -> None:
+    """Take a trained network from a run of another study with the same settings; what is there already stays.
+
+    Raises:
+        DataError: the other run has other settings, or is not trained.
+    """
+    if (run / "model.safetensors").exists():
+        return
+    if not (trained / "model.safetensors").exists():
+        raise DataError(f"{trained} holds no trained network.", "run that study to its end first.")
+    if files.read_json(trained / "run.json")["fingerprint"] != files.read_json(run / "run.json")["fingerprint"]:
+        raise DataError(f"{trained} was trained by other settings.", "give the folder of that very study.")
+    early = [path.name for path in sorted(trained.glob(EARLY.format("*")))]
+    for name in [*early, *TRAINED_FILES]:
+        if (trained / name).exists():
+            files.write_bytes(run / name, (trained / name).read_bytes())
+
+
 def plan_lines(plan: Plan) -> list[str]:
     """A plan as lines of text: runs, lengths, topology updates, layers that stay dense, time."""
     steps, epochs = ([detail[key] for detail in plan.details.values()] for key in ("steps", "epochs"))
@@ -247,7 +298,9 @@ def plan_lines(plan: Plan) -> list[str]:
             rate = detail["expected_itop_rate"]
             text += "ITOP rate decided by gradients" if rate is None else f"expected ITOP rate {rate:.3f}"
         if dense and detail["density"] < 1:
-            text += f"; {len(dense)} of {len(detail['layers'])} layers stay dense: {', '.join(dense)}"
+            sparse = [row["name"] for row in detail["layers"] if not row["kept_dense"]]
+            which = ", ".join(dense) if len(dense) <= len(sparse) else f"all but {', '.join(sparse)}"
+            text += f"; {len(dense)} of {len(detail['layers'])} layers stay dense: {which}"
         text += f"; {run.note}" * bool(run.note)
         text += f"; FLOPs forward {detail['flops']['forward_sparse'] / detail['flops']['forward_dense']:.2f} x,"
         lines.append(f"{text} training {detail['flops']['training_ratio']:.2f} x dense")

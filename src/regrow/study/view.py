@@ -101,7 +101,9 @@ class StudyView:
         corruptions: evaluated corruptions in the recipe's order.
         severities: evaluated severities.
         families: corruption -> noise, blur, weather or digital.
-        common: the evaluated corruptions that belong to the fifteen common types; the others are extras.
+        common: the evaluated corruptions that the mean is taken over: those of the fifteen common types, where there
+            are any, else all; the others are extras.
+        common_words: what they are called together.
         examples: cell -> a few of the images that were evaluated, uint8 (n, H, W, 3).
         notes: sentences that a reader must know (codec of JPEG, substitute pictures, nearest scale ...).
         started: number of runs ever started, failed and repeated ones counted.
@@ -123,3 +125,4 @@ class StudyView:
     examples: Mapping[Cell, npt.NDArray[np.uint8]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     started: int = 0
+    common_words: str = "of the fifteen common types of ImageNet-C"

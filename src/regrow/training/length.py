@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from regrow.training.settings import RunSettings, TrainingSettings
 
+#: Name of the file in which a run keeps its weights of an early step, for runs that start from them.
+EARLY = "weights-at-{}.safetensors"
+
 
 @dataclass(frozen=True)
 class Length:

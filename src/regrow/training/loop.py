@@ -13,16 +13,18 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.nn import functional as F
 
 from regrow import files, seeds, sparsity
-from regrow.data.batches import Batches, eval_batches
+from regrow.data.fileset import FileSet
 from regrow.data.spec import ImageSet
 from regrow.errors import RegrowError
+from regrow.training.averaging import Average, find_classifier, watched
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from regrow.training.controls import ascended, l1_penalty
+from regrow.training.inputs import classes_of, make_batches, memorised, unaugmented
 from regrow.training.length import length_of, step_at
 from regrow.training.network import build_network, build_optimizer
+from regrow.training.objective import hits, parts, training_loss
 from regrow.training.schedules import learning_rate
 from regrow.training.settings import Precision, RunSettings
 from regrow.training.start import early_weights, method_of, read_start
@@ -61,7 +63,7 @@ class Trainer:
 
     Args:
         settings: everything that changes its bits.
-        images: the training images.
+        images: the training images or clips.
         folder: where checkpoint, metrics, history and weights go; an unfinished run there goes on.
         report: called after every step.
         source: folder of the finished run that this one starts from, if it starts from any.
@@ -71,7 +73,7 @@ class Trainer:
     def __init__(
         self,
         settings: RunSettings,
-        images: ImageSet,
+        images: ImageSet | FileSet,
         folder: Path,
         report: Report = silent,
         *,
@@ -98,17 +100,8 @@ class Trainer:
             network.load_state_dict(start.weights)
         network = network.to(self.fabric.device)
         optimizer = build_optimizer(network, train)
-        self.batches = Batches(
-            images.images,
-            images.labels,
-            train.batch,
-            spec,
-            flip=train.augment.flip,
-            crop=train.augment.crop,
-            seed=settings.seeds.data,
-            device=self.fabric.device,
-            channels_last=settings.precision.channels_last,
-        )
+        self.classifier = None if train.supcon is None else find_classifier(network, len(spec.classes))
+        self.batches = make_batches(images, settings, self.fabric.device)
         self._kept = {step: early_weights(folder, step) for step in (step_at(s, self.length.total) for s in keep)}
         self.sparsifier = sparsity.attach(
             network,
@@ -122,6 +115,7 @@ class Trainer:
             init_loss=self._first_losses(network),
         )
         self.network, self.optimizer = network, optimizer
+        self.average = None if train.ema is None else Average(network, train.ema, self.sparsifier)
         self.model, self.stepper = self.fabric.setup(network, optimizer)
         self._maskable = [p for name, p in network.named_parameters() if name in self.sparsifier.densities]
         self.step, self.elapsed_s, self._written = self.length.first, 0.0, 0
@@ -133,9 +127,15 @@ class Trainer:
 
         def loss() -> torch.Tensor:
             inputs, labels = self.batches.batch(next(steps))
-            return F.cross_entropy(network(inputs), labels, label_smoothing=self.settings.training.label_smoothing)
+            return self._loss(network, inputs, labels)[0]
 
         return loss
+
+    def _loss(self, network: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The loss of a batch or a part of one, and the logits of all views."""
+        with watched(self.classifier) as features:
+            logits = network(inputs)
+        return training_loss(self.settings.training, logits, labels, features[-1] if features else None), logits
 
     def _resume(self) -> None:
         state = load_checkpoint(self.folder / "checkpoint.pt", self.fingerprint)
@@ -144,6 +144,8 @@ class Trainer:
             self.network.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.sparsifier.load_state_dict(state["sparsifier"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
             self.step, self.elapsed_s = state["step"], state["elapsed_s"]
         for name in ("metrics.jsonl", "history.jsonl"):
             rows = files.read_lines(self.folder / name)
@@ -184,13 +186,19 @@ class Trainer:
                 saved = now
         if self.length.made:
             self.sparsifier.finish()
+        if self.average is not None:
+            self.average.install()
         result = self._result()
         self._checkpoint()
         save_weights(self.folder / "model.safetensors", self.network, self.sparsifier.masks, self._meta())
         return result
 
     def _meta(self) -> dict[str, Any]:
-        return {"settings": self.settings.model_dump(mode="json"), "fingerprint": self.fingerprint}
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "fingerprint": self.fingerprint,
+            "data": self.images.spec.as_json(),
+        }
 
     def _keep_weights(self) -> None:
         """Write the weights of now where other runs start from them."""
@@ -203,31 +211,32 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.length.total, train)
         inputs, labels = self.batches.batch(self.step)
-        total, hits = self._gradients(inputs, labels)
+        total, right = self._gradients(inputs, labels)
         if train.sam:
             masks = self.sparsifier.masks if self.sparsifier.method.state == "reference" else None
             with ascended(self.network, train.sam, masks):
                 self._gradients(inputs, labels)
         self.stepper.step()
-        return total, hits
+        if self.average is not None:
+            self.average.update()
+        return total, right
 
     def _gradients(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """One pass forward and backward over a batch; its loss, without penalties, and number of correct answers."""
         train = self.settings.training
         torch.manual_seed(seeds.torch_seed(self.settings.seeds.data, "forward", self.step))  # what dropout draws
         self.stepper.zero_grad()
-        total, hits = torch.zeros((), device=labels.device), torch.zeros((), dtype=torch.long, device=labels.device)
-        for part, wanted in zip(inputs.chunk(train.accumulate), labels.chunk(train.accumulate), strict=True):
-            logits = self.model(part)
-            loss = F.cross_entropy(logits, wanted, label_smoothing=train.label_smoothing)
+        total, right = torch.zeros((), device=labels.device), torch.zeros((), dtype=torch.long, device=labels.device)
+        for part, wanted in parts(inputs, labels, train.accumulate):
+            loss, logits = self._loss(self.model, part, wanted)
             if len(wanted) != len(labels):
                 loss = loss * (len(wanted) / len(labels))  # parts add up to the mean over the batch
             self.fabric.backward(loss)
             total += loss.detach()
-            hits += (logits.detach().argmax(1) == wanted).sum()
+            right += hits(logits.detach(), wanted)
         if train.l1:
             self.fabric.backward(train.l1 * l1_penalty(self._maskable))
-        return total, hits
+        return total, right
 
     def _log(self, loss: float, accuracy: float, steps: int, seconds: float) -> Progress:
         if not math.isfinite(loss):
@@ -261,25 +270,20 @@ class Trainer:
             "model": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sparsifier": self.sparsifier.state_dict(),
+            **({} if self.average is None else {"average": self.average.state_dict()}),
         }
         save_checkpoint(self.folder / "checkpoint.pt", state)
 
     def _result(self) -> dict[str, Any]:
         """Facts of a finished training; the training accuracy is that of the final weights on un-augmented images."""
         self.model.eval()
-        hits = 0
+        examples = memorised(self.images)
+        hits = start = 0
         with torch.inference_mode():
-            start = 0
-            for inputs in eval_batches(
-                self.images.images,
-                self.images.spec,
-                batch=max(256, self.settings.training.batch),
-                device=self.fabric.device,
-                channels_last=self.settings.precision.channels_last,
-            ):
-                predicted = self.model(inputs).argmax(1).cpu()
-                hits += int((predicted == torch.from_numpy(self.images.labels[start : start + len(inputs)])).sum())
-                start += len(inputs)
+            for inputs in unaugmented(examples, self.settings, self.fabric.device):
+                predicted = classes_of(self.model(inputs), examples.spec.views).cpu()
+                hits += int((predicted == torch.from_numpy(examples.labels[start : start + len(predicted)])).sum())
+                start += len(predicted)
         return {
             "steps": self.length.made,
             "schedule_steps": self.length.total,
@@ -288,7 +292,8 @@ class Trainer:
             "updates": self.sparsifier.update_count,
             "itop_rate": self.sparsifier.itop_rate,
             "density": self.sparsifier.density,
-            "train_accuracy": hits / len(self.images.labels),
+            "train_accuracy": hits / len(examples),
+            "train_accuracy_images": len(examples),
             **({"kept_steps": sorted(self._kept)} if self._kept else {}),
             "n_parameters": sum(p.numel() for p in self.network.parameters()),
         }

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from regrow.training.augmenting import passes_per_step
 from regrow.training.loop import make_fabric
 from regrow.training.network import build_network, build_optimizer, channels_last_fault
 from regrow.training.settings import ModelSettings, Precision, TrainingSettings
@@ -24,6 +25,7 @@ def choose_precision(
     *,
     n_classes: int,
     image_size: int,
+    frames: int | None = None,
     rounds: int = 3,
     also: Sequence[ModelSettings] = (),
 ) -> tuple[Precision, dict[str, Any]]:
@@ -34,6 +36,7 @@ def choose_precision(
         training: batch size, and which of precision and channels_last are pinned.
         n_classes: outputs of the network.
         image_size: side of its input, pixels.
+        frames: of its input, where it takes clips.
         also: further networks of the study, which are not timed; channels-last order must suit them too.
         rounds: timed rounds; in each, every candidate makes two steps in turn.
 
@@ -42,14 +45,21 @@ def choose_precision(
     """
     dtypes = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
     layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
+    shape = (3, *([] if frames is None else [frames]), image_size, image_size)
+    if frames is not None:
+        layouts = [False]  # memory order of 5-D weights is left alone
     distinct = {one.model_dump_json(): one for one in (model, *also)}.values()
-    if training.channels_last == "auto" and any(
-        channels_last_fault(build_network(one, n_classes, image_size, seed=0, precision=Precision()), image_size)
-        for one in distinct
+    if (
+        True in layouts
+        and training.channels_last == "auto"
+        and any(
+            channels_last_fault(build_network(one, n_classes, image_size, seed=0, precision=Precision()), image_size)
+            for one in distinct
+        )
     ):
         layouts = [False]
     candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]
-    timers = {c: _Stepper(model, training, c, n_classes, image_size) for c in candidates}
+    timers = {c: _Stepper(model, training, c, n_classes, shape) for c in candidates}
     times: dict[Precision, list[float]] = {c: [] for c in candidates}
     slow: set[Precision] = set()
     for _ in range(rounds):
@@ -82,13 +92,19 @@ def _name(precision: Precision) -> str:
 
 class _Stepper:
     def __init__(
-        self, model: ModelSettings, training: TrainingSettings, precision: Precision, n_classes: int, image_size: int
+        self,
+        model: ModelSettings,
+        training: TrainingSettings,
+        precision: Precision,
+        n_classes: int,
+        shape: tuple[int, ...],
     ) -> None:
         self.fabric = make_fabric(precision)
-        network = build_network(model, n_classes, image_size, seed=0, precision=precision).to(self.fabric.device)
+        network = build_network(model, n_classes, shape[-1], seed=0, precision=precision).to(self.fabric.device)
         self.model, self.optimizer = self.fabric.setup(network, build_optimizer(network, training))
         n = -(-training.batch // training.accumulate)  # one part of a batch shows the arithmetic as well
-        inputs = torch.zeros(n, 3, image_size, image_size)
+        n *= passes_per_step(training)
+        inputs = torch.zeros(n, *shape)
         layout = torch.channels_last if precision.channels_last else torch.contiguous_format
         self.inputs = inputs.to(self.fabric.device).contiguous(memory_format=layout)
         self.labels = torch.arange(n, device=self.fabric.device) % n_classes

@@ -21,7 +21,10 @@ class DataSettings(Settings):
     name: str = Field(description="data set, see `regrow list data`")
     train_images: int | None = Field(default=None, ge=2, description="size of the training subset; null = all")
     test_images: int | None = Field(default=None, ge=1, description="the first n test images; null = all")
-    options: dict[str, Any] = Field(default_factory=dict, description="options of a generated data set")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the data set")
+    workers: int | None = Field(
+        default=None, ge=0, description="processes that decode files; 0 = the training's own; null = by the machine"
+    )
 
 
 class ModelSettings(Settings):
@@ -131,11 +134,98 @@ class SeedSettings(Settings):
     growth: int = Field(ge=0, description="random growth")
 
 
+class AugMixSettings(Settings):
+    """AugMix (arXiv:1912.02781): chains of operations, mixed; its defaults are the paper's for CIFAR."""
+
+    severity: int = Field(default=3, ge=1, le=10, description="strength of the operations")
+    width: int = Field(default=3, ge=1, le=10, description="chains")
+    depth: int | None = Field(default=None, ge=1, le=10, description="operations of a chain; null = 1 to 3, at random")
+    alpha: float = Field(default=1.0, gt=0, description="of the Dirichlet and Beta distributions of the mixture")
+    all_ops: bool = Field(default=False, description="also four operations that resemble common corruptions")
+    consistency: float = Field(
+        default=12.0, ge=0, description="weight of the Jensen-Shannon loss, which needs three views; 0 = one mixed view"
+    )
+
+
+class PrimeSettings(Settings):
+    """PRIME (arXiv:2112.13547): chains of random filters, warps and colours, mixed; the defaults are for CIFAR."""
+
+    width: int = Field(default=3, ge=1, le=10, description="chains")
+    depth: int | None = Field(default=None, ge=1, le=10, description="primitives of a chain; null = 1 to 3, at random")
+    filter_sd: float = Field(default=4.0, ge=0, description="largest sd of the taps of the random filter")
+    colour_terms: int = Field(default=100, ge=1, description="most sine terms of a colour function")
+    colour_power: float = Field(default=0.01, ge=0, description="largest variance of a term, pixels in 0..1")
+    colour_band: int | None = Field(default=None, ge=1, description="terms in a row that are not zero; null = all")
+    warp_terms: int = Field(default=100, ge=3, description="highest frequency of a displacement, in half waves")
+    consistency: float = Field(
+        default=12.0, ge=0, description="weight of the Jensen-Shannon loss, which needs three views; 0 = one mixed view"
+    )
+
+
+class NoiseSettings(Settings):
+    """Gaussian noise on training images (arXiv:2001.06057)."""
+
+    sd: float = Field(gt=0, description="standard deviation, pixels in 0..1")
+    share: float = Field(default=1.0, gt=0, le=1, description="share of the images that get it")
+
+
 class AugmentSettings(Settings):
-    """Augmentation of training images, as tensors on the device."""
+    """Augmentation of training images; what is null, 0 or 1 by default is off."""
 
     flip: bool = True
     crop: int = Field(default=0, ge=0, description="pixels of padding before a random crop to the old size; 0 = none")
+    resized_crop: tuple[Fraction, Fraction] | None = Field(
+        default=None, description="of images in files: least and largest share of the area of a random resized crop"
+    )
+    scale_jitter: tuple[int, int] | None = Field(
+        default=None, description="of clips: least and largest shorter side in pixels before a random square is cut"
+    )
+    randaugment: str | None = Field(
+        default=None,
+        pattern=r"^rand(-((m|n|mmax)\d+|(mstd|p)\d+(\.\d+)?|inc[01]|t(weights|3a|3aw)))*$",
+        description="RandAugment in timm's notation, e.g. rand-m9-mstd0.5-inc1",
+    )
+    augmix: AugMixSettings | None = None
+    prime: PrimeSettings | None = None
+    gaussian_noise: NoiseSettings | None = None
+    erasing: Fraction = Field(default=0.0, description="probability of random erasing")
+    mixup: float = Field(default=0.0, ge=0, description="alpha of Mixup; 0 = none")
+    cutmix: float = Field(default=0.0, ge=0, description="alpha of CutMix; 0 = none")
+    mix_probability: Fraction = Field(default=1.0, description="share of the batches that are mixed")
+    switch_probability: Fraction = Field(default=0.5, description="share of CutMix where Mixup is on too")
+    repeats: int = Field(default=1, ge=1, description="copies of an image in a batch (repeated augmentation)")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("resized_crop", "scale_jitter"):
+            given = getattr(self, name)
+            if given is not None and not 0 < given[0] <= given[1]:
+                raise ValueError(f"{name} must be two rising numbers above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Self:
+        if self.augmix is not None and self.prime is not None:
+            raise ValueError("augmix and prime are alternatives: give one of them")
+        return self
+
+    @property
+    def consistency(self) -> float:
+        """Weight of the Jensen-Shannon loss; 0 = none."""
+        policy = self.augmix or self.prime
+        return 0.0 if policy is None else policy.consistency
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images of a batch are mixed with each other."""
+        return (self.mixup > 0 or self.cutmix > 0) and self.mix_probability > 0
+
+
+class SupConSettings(Settings):
+    """Supervised contrastive loss (arXiv:2004.11362) on the penultimate features of two views, beside cross-entropy."""
+
+    weight: float = Field(default=1.0, gt=0, description="times the loss, added to cross-entropy")
+    temperature: float = Field(default=0.1, gt=0, description="of the softmax over cosines")
 
 
 class TrainingSettings(Settings):
@@ -162,6 +252,10 @@ class TrainingSettings(Settings):
     sam: float = Field(default=0.0, ge=0, description="sharpness-aware minimisation: radius rho; 0 = without")
     stop_after: float = Field(default=1.0, gt=0, le=1, description="share of training made; schedules stay as they are")
     augment: AugmentSettings = AugmentSettings()
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of a moving average of the weights, which become the final ones"
+    )
+    supcon: SupConSettings | None = None
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="auto = timed when planned")
     channels_last: Literal["auto", "yes", "no"] = Field(default="auto", description="auto = timed when planned")
     checkpoint_seconds: float = Field(default=30.0, gt=0, description="longest time between two checkpoints")
@@ -177,6 +271,16 @@ class TrainingSettings(Settings):
             raise ValueError(f"a batch of {self.batch} cannot be split into {self.accumulate} parts")
         return self
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.augment.mixes and self.batch % 2:
+            raise ValueError(f"mixup and cutmix pair the images of a batch: take an even batch, not {self.batch}")
+        if self.supcon is not None and self.augment.mixes:
+            raise ValueError("supcon needs one class an image: leave out mixup and cutmix")
+        if self.supcon is not None and self.accumulate > 1:
+            raise ValueError("supcon compares all images of a batch: leave accumulate at 1")
+        return self
+
 
 class Precision(Settings):
     """The arithmetic of a study: chosen once, stored, used by all its runs."""
@@ -187,9 +291,13 @@ class Precision(Settings):
 
 #: Settings of training that were added after the first studies, and what was done before.
 _LATER: dict[str, Any] = {"accumulate": 1, "betas": [0.9, 0.999], "eps": 1e-8, "decay_norms": True}
-_LATER |= {"l1": 0.0, "sam": 0.0, "stop_after": 1.0}
+_LATER |= {"ema": None, "supcon": None, "l1": 0.0, "sam": 0.0, "stop_after": 1.0}
 #: The same of the network.
 _LATER_OF_MODEL: dict[str, Any] = {"dropout": 0.0, "blurpool": False}
+
+#: Of the augmentation, what was there from the first study on; the rest is left out where it is off.
+_FIRST_AUGMENT = {"flip", "crop"}
+
 #: What a method's entry says to the planner alone: the run's other settings hold what came of it.
 _OF_PLANNER = ("label", "source", "training", "model", "narrow", "compute", "compute_of")
 
@@ -221,8 +329,15 @@ class RunSettings(Settings):
             for key, default in later.items():  # runs of before these settings keep their identity
                 if values[part][key] == default:
                     del values[part][key]
+        off = AugmentSettings().model_dump(mode="json")
+        values["training"]["augment"] = {
+            key: value
+            for key, value in values["training"]["augment"].items()
+            if key in _FIRST_AUGMENT or value != off[key]
+        }
         for key in _OF_PLANNER:
             del values["method"][key]
+        del values["data"]["workers"]
         if self.source is None:
             del values["source"]
         else:

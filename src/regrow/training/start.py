@@ -13,7 +13,7 @@ from regrow import sparsity
 from regrow.errors import DataError, InputError
 from regrow.sparsity import GivenMask, MagnitudeMask, Static
 from regrow.training.checkpoint import Weights, load_weights
-from regrow.training.length import length_of, step_at
+from regrow.training.length import EARLY, length_of, step_at
 from regrow.training.method import build_method
 from regrow.training.network import build_network
 from regrow.training.settings import RunSettings, SourceRun
@@ -34,7 +34,7 @@ class Start:
 
 def early_weights(folder: Path, step: int) -> Path:
     """Where a run keeps its weights of an early step, for those that start from them."""
-    return folder / f"weights-at-{step}.safetensors"
+    return folder / EARLY.format(step)
 
 
 def read_start(settings: RunSettings, source: Path | None, *, n_images: int, n_classes: int, image_size: int) -> Start:

@@ -10,12 +10,6 @@ from regrow.clips import Clip
 from regrow.corruptions.video.randomness import Randomness
 from regrow.corruptions.video.registry import VITTA, YI, ClipCorruption, every
 
-#: Bits a second below which the encoders take no rate.
-_LOWEST_RATE = 1000
-
-#: FFmpeg's default quality, for clips that are frames without a file.
-_DEFAULT_CRF = {"crf": "23"}
-
 _CODED = "files whose sides are odd are cut to even ones; PyAV's encoders, one thread"
 
 
@@ -23,7 +17,7 @@ def content_of(clip: Clip) -> bytes:
     """The clip's file; of frames alone, those coded by libx264 at its default quality."""
     if clip.content is not None:
         return clip.content
-    return clips.encode(clips.frames_of(clip.frames), clip.rate, "libx264", _DEFAULT_CRF)
+    return clips.encode(clips.frames_of(clip.frames), clip.rate, "libx264", clips.DEFAULT_CRF)
 
 
 def _coded(content: bytes) -> Clip:
@@ -40,20 +34,9 @@ def _crf(encoder: str) -> Callable[[Clip, int, Randomness], Clip]:
 
 def _abr(encoder: str) -> Callable[[Clip, int, Randomness], Clip]:
     def apply(clip: Clip, divisor: int, _: Randomness) -> Clip:
-        content = content_of(clip)
-        rate = max(_LOWEST_RATE, int(_bit_rate(content) / divisor))
-        return _coded(clips.transcode(content, encoder, {}, bit_rate=rate))
+        return _coded(clips.at_part_of_rate(content_of(clip), encoder, divisor))
 
     return apply
-
-
-def _bit_rate(content: bytes) -> float:
-    """Bits a second of a file, sound and container included, as ffprobe tells them."""
-    with clips.opened(content) as container:
-        if container.bit_rate:
-            return float(container.bit_rate)
-        n_frames = sum(1 for _ in clips.decoded(container))
-        return len(content) * 8 * float(clips.rate_of(container.streams.video[0])) / max(1, n_frames)
 
 
 def frame_rate(clip: Clip, rate: int, _: Randomness) -> Clip:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def bit_error(clip: Clip, period: int, randomness: Randomness) -> Clip:
 
     def damaged(further: Floats, period: int) -> Clip | None:
         """The clip so damaged, or ``None`` where nothing is left of it."""
-        copy = _copied(content, _CONTAINERS.get(suffix, "matroska"), period, further)
+        container = _CONTAINERS.get(suffix, "matroska")
+        copy = clips.copied(content, container, f"noise={period}", lambda packets: _alter(packets, further))
         try:
             return Clip(clips.read(copy, len(clean)).frames, clip.rate, copy, suffix)
         except DataError:
@@ -58,45 +60,36 @@ def bit_error(clip: Clip, period: int, randomness: Randomness) -> Clip:
     raise DataError(f"none of {_MOST_FURTHER} altered bytes changed a frame.", "leave this clip out.")
 
 
-def _copied(content: bytes, container: str, period: int, further: Floats) -> bytes:
-    """The video stream of a file, its bytes altered by the filter and at ``further`` places, (n, 2) in [0, 1)."""
-    av = clips.library()
-    buffer = io.BytesIO()
-    with clips.opened(content) as source, clips.told("FFmpeg"), clips.writing(buffer, container) as out:
-        video = source.streams.video[0]
-        target = out.add_stream_from_template(video)
-        noise = av.BitStreamFilterContext(f"noise={period}", video)
-        packets = [new for packet in clips.packets_of(source) for new in noise.filter(packet)]
-        packets += noise.filter(None)
-        for at, shift in further.tolist():
-            _alter(packets, at, shift)
-        for packet in packets:
-            packet.stream = target
-            out.mux(packet)
-    return buffer.getvalue()
+def _alter(packets: Sequence[Any], places: Floats) -> None:
+    """Change the byte at a share ``at`` of all to another value, for each (at, shift) of ``places`` in [0, 1)."""
+    for at, shift in places.tolist():
+        ends = np.cumsum([packet.size for packet in packets])
+        place = int(at * ends[-1])
+        which = int(np.searchsorted(ends, place, side="right"))
+        altered = bytearray(bytes(packets[which]))
+        altered[place - int(ends[which])] ^= 1 + int(shift * 255)  # counted from the packet's end
+        packets[which].update(bytes(altered))
 
 
-def _alter(packets: list[Any], at: float, shift: float) -> None:
-    """Change the byte at a share ``at`` of all to another value."""
-    ends = np.cumsum([packet.size for packet in packets])
-    place = int(at * ends[-1])
-    which = int(np.searchsorted(ends, place, side="right"))
-    altered = bytearray(bytes(packets[which]))
-    altered[place - int(ends[which])] ^= 1 + int(shift * 255)  # counted from the packet's end
-    packets[which].update(bytes(altered))
+#: How often a loss that leaves no frame is drawn again before the clip is left whole.
+_TRIES = 100
 
 
 def packet_loss(clip: Clip, share: float, randomness: Randomness) -> Clip:
     """H.264 in a transport stream of which each datagram but the first is lost with probability ``share``.
 
-    A group of pictures lasts a second. Frames that are never decoded repeat the last one.
+    A group of pictures lasts a second. Frames that are never decoded repeat the last one. A loss after which no frame
+    at all can be decoded, as happens to clips of few datagrams, is drawn again.
     """
     sent = clips.transcode(
         content_of(clip), "libx264", {"crf": "23", "g": str(max(1, round(clip.rate)))}, container="mpegts"
     )
-    received = lose(sent, share, randomness.of_clip())
-    found = clips.read(received, len(clip))
-    return Clip(found.frames, clip.rate, received, ".ts")
+    stream = randomness.of_clip()
+    for _ in range(_TRIES):
+        received = lose(sent, share, stream)
+        with contextlib.suppress(DataError):
+            return Clip(clips.read(received, len(clip)).frames, clip.rate, received, ".ts")
+    return Clip(clips.read(sent, len(clip)).frames, clip.rate, sent, ".ts")
 
 
 def lose(sent: bytes, share: float, stream: Stream) -> bytes:
@@ -125,5 +118,5 @@ PACKET_LOSS = ClipCorruption(
     settings=dict.fromkeys(("kinetics", "ssv2"), every([0.01, 0.02, 0.03, 0.04, 0.06])),
     apply=packet_loss,
     note="iid packet loss: the published set was sent through an emulated network; here each datagram is lost by "
-    "itself",
+    "itself, anew where no frame of a clip is left",
 )

@@ -43,6 +43,7 @@ SPEC = DataSpec(
         "unpack the official tiny-imagenet-200.zip under a data root (--data-root, REGROW_DATA or "
         "~/.cache/regrow/data)."
     ),
+    options={"classes": []},
     caveat=(
         "regenerated: the published Tiny-ImageNet-C was made from ImageNet's validation images, cut out and resized; "
         "the public val set is not its clean twin, and numbers on this set and on the published one are not comparable"

@@ -1,0 +1,35 @@
+"""The libraries of the extra ``regrow[models]``, imported where something of theirs is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from typing import Any
+
+from regrow import _torchvision
+from regrow.errors import InputError
+
+
+def library(name: str, wanted: str) -> Any:
+    """A module of timm or torchvision.
+
+    Args:
+        name: the module.
+        wanted: what needs it, as the subject of a sentence in the plural, e.g. ``"timm models"``.
+
+    Raises:
+        InputError: it is not installed, or cannot be loaded beside this torch.
+    """
+    _torchvision.declare()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{wanted} need a library that is not installed ({error.name}).", "`pip install 'regrow[models]'`."
+        ) from error
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        raise InputError(
+            f"{wanted} need {name}, which is installed but cannot be loaded: {error}.",
+            f"install torch and torchvision builds that belong together (torch here is {metadata.version('torch')}); "
+            "`regrow doctor` shows both.",
+        ) from error

@@ -1,0 +1,164 @@
+"""What differs between studies of images and of clips: the corruptions there are, and how a cell is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from regrow import corruptions
+from regrow.clips import Clip
+from regrow.corruptions import video
+from regrow.data.fileset import ClipSource, FileSet
+from regrow.data.spec import DataSpec, Images
+from regrow.errors import InputError
+from regrow.study.recipe import EvaluationSettings
+
+#: Names in a recipe's list of corruptions that stand for several.
+GROUPS: dict[str, Callable[[], list[str]]] = {
+    "common": corruptions.common_names,
+    "imagenet-c": corruptions.names,
+    "imagenet-c-bar": lambda: corruptions.names("c-bar"),
+    "imagenet-3dcc": lambda: corruptions.names("3dcc"),
+}
+
+
+def _without_stand_ins(chosen: EvaluationSettings, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in chosen.stand_ins]
+
+
+class Kind(Protocol):
+    """The corruptions of a kind of data, as a study asks for them."""
+
+    def names(self, chosen: EvaluationSettings) -> list[str]:
+        """Those of a recipe, or all of the default set; unknown names are refused."""
+        ...
+
+    def families(self, chosen: EvaluationSettings) -> dict[str, str]:
+        """Corruption -> its family."""
+        ...
+
+    def mean_over(self, chosen: EvaluationSettings, names: Sequence[str]) -> tuple[list[str], str]:
+        """Which of the evaluated corruptions the mean of a study is taken over, and what they are called together."""
+        ...
+
+    def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
+        """What must be said wherever numbers from these corruptions appear, each once."""
+        ...
+
+
+class ImageKind:
+    """Studies of images."""
+
+    def names(self, chosen: EvaluationSettings) -> list[str]:
+        """Those of a recipe, a group's name standing for all of it; or the nineteen of ImageNet-C."""
+        names: list[str] = []
+        for name in chosen.corruptions or corruptions.names():
+            names += GROUPS[name]() if name in GROUPS else [corruptions.get(name).name]
+        return list(dict.fromkeys(names))
+
+    def families(self, chosen: EvaluationSettings) -> dict[str, str]:
+        """Corruption -> its family."""
+        return {name: corruptions.get(name).family for name in self.names(chosen)}
+
+    def mean_over(self, chosen: EvaluationSettings, names: Sequence[str]) -> tuple[list[str], str]:
+        """The common types of ImageNet-C, where there are any; else all that are no stand-ins."""
+        common = [name for name in names if name in corruptions.common_names()]
+        if common:
+            return common, "of the fifteen common types of ImageNet-C"
+        return _without_stand_ins(chosen, names), "of the types that were evaluated"
+
+    def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
+        """What must be said of them."""
+        return cell_notes(self.names(chosen), side, chosen.mode, stored=chosen.stored, frost=frost)
+
+
+class ClipKind:
+    """Studies of clips."""
+
+    def names(self, chosen: EvaluationSettings) -> list[str]:
+        """Those of a recipe, or all of its column."""
+        names = chosen.corruptions or video.names(chosen.column)
+        for name in names:
+            for severity in chosen.severities:
+                video.setting_of(name, severity, chosen.column)
+        return list(names)
+
+    def families(self, chosen: EvaluationSettings) -> dict[str, str]:
+        """Corruption -> its family."""
+        return {name: video.get(name, chosen.column).family for name in self.names(chosen)}
+
+    def mean_over(self, chosen: EvaluationSettings, names: Sequence[str]) -> tuple[list[str], str]:
+        """All of them."""
+        return _without_stand_ins(chosen, names), f"of {video.COLUMNS[chosen.column].split(',')[0]}"
+
+    def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
+        """What must be said of them."""
+        if chosen.mode != "exact":
+            raise InputError("clips are corrupted in exact mode alone.", "leave evaluation.mode out.")
+        notes: dict[str, None] = {}
+        for name in self.names(chosen):
+            for kind, text in video.provenance(name, side, column=chosen.column, frost=frost).items():
+                notes[text if kind in ("scale", "settings") else f"{name}: {text}"] = None
+        notes["corruptions work on the frames that are used of a video, before clips are cut from it"] = None
+        if chosen.stored:
+            notes["frames went through the JPEG round trip (quality 80) of the published sets"] = None
+        return list(notes)
+
+
+def kind_of(spec: DataSpec) -> Kind:
+    """The corruptions of a data set's kind."""
+    return ImageKind() if spec.frames is None else ClipKind()
+
+
+def cell_notes(
+    names: Sequence[str], side: int, mode: str = "exact", *, stored: bool = False, frost: Path | None = None
+) -> list[str]:
+    """What must be said wherever numbers from these corruptions appear, each once; arguments as of ``corrupt``."""
+    notes: dict[str, None] = {}
+    for name in names:
+        for kind, text in corruptions.provenance(name, side, mode=mode, frost=frost).items():
+            notes[text if kind == "scale" else f"{name}: {text}"] = None
+    if stored:
+        notes["every corrupted image went through the JPEG round trip (quality 85) of ImageNet-C's files"] = None
+    return list(notes)
+
+
+@dataclass(frozen=True)
+class CorruptedClips:
+    """Clips of one cell, made when slices of them are asked for.
+
+    Attributes:
+        examples: the test clips.
+        change: ``(clip, its number) -> clip``.
+    """
+
+    examples: FileSet
+    change: Callable[[Clip, int], Clip]
+
+    def __len__(self) -> int:
+        """How many videos."""
+        return len(self.examples)
+
+    def __getitem__(self, part: slice, /) -> Images:
+        """The clips that are tested of some videos, uint8 (n, views, T, side, side, 3)."""
+        source = self.examples.source
+        assert isinstance(source, ClipSource)
+        numbers = range(*part.indices(len(self)))
+        return np.stack(
+            [source.views(self.change(source.clip(int(self.examples.index[n])), n).frames) for n in numbers]
+        )
+
+
+def clip_change(name: str, severity: int, options: Mapping[str, Any]) -> Callable[[Clip, int], Clip]:
+    """A corruption of clips by their numbers; severity 0 leaves them as they are."""
+    if not severity:
+        return lambda clip, number: clip
+
+    def change(clip: Clip, number: int) -> Clip:
+        return video.corrupt_clip(clip, name, severity, index=number, **options)
+
+    return change
