@@ -88,6 +88,22 @@ def test_controls_name_what_was_and_was_not_run(study: Study) -> None:
     assert "pruned dense" in without
 
 
+def test_controls_are_known_by_their_settings_whatever_they_are_called(study: Study) -> None:
+    view = study(methods=("dense", "set"))
+    entry = {"name": "static", "source": {"label": "dense", "masks": "magnitude"}}
+    others = [
+        entry,
+        {"name": "dense", "narrow": True, "source": None},
+        {"name": "dense", "training": {"weight_decay": 0.1}},
+    ]
+    base = [run for run in view.runs if run.method == "set"]
+    runs = [replace(run, method=f"m{i}", settings={"method": other}) for i, other in enumerate(others) for run in base]
+    assert (
+        "Controls run: pruned dense, narrow dense, weight-decay"
+        in finding(replace(view, runs=[*view.runs, *runs])).controls
+    )
+
+
 def test_an_unfinished_study_says_so(study: Study) -> None:
     none = {(m, s): "planned" for m in ("dense", "static", "set", "rigl") for s in range(2)}
     assert "No run has finished" in finding(study(states=none)).lead

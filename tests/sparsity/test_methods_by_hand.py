@@ -38,6 +38,7 @@ from regrow.sparsity import (
     Layer,
     MagnitudeAtInit,
     Method,
+    PulsedDense,
     Rewired,
     RigL,
     RigLITOP,
@@ -208,6 +209,19 @@ def test_mest_ems_by_hand(words: Words) -> None:
     assert int(update(method, [one], planned=[4], progress=1.0)[0].mask.sum()) == 4
     # 20 weights at density .3 with a margin of .1 hold 8
     assert method.step.held([6], [20], 0.1) == [8]
+
+
+def test_pulse_by_hand() -> None:
+    # at density .5 six of twelve weights would be active, half of those dropped: the three smallest of all, 1 4 and 8;
+    # of the second layer, dense at that density, none
+    method = PulsedDense(0.5)
+    first = layer([0.4, -0.1, 0.3, -0.9, 0.2, 0.8, 0.7, -0.6, 0.15, 1.0, -1.1, 0.5], zeta=0.5)
+    second = layer([0.1, 0.2], zeta=0.0)
+    changes = update(method, [first, second], planned=[6, 2])
+    assert [parts(change) for change in changes] == [([1] * 12, {1, 4, 8}, {1, 4, 8}), ([1, 1], set(), set())]
+    assert at(changes[0].pruned) == {1, 4, 8}  # zeroed, not returned with their value
+    assert not changes[0].returned.any()
+    assert method.step.held([6, 2], [12, 2], 0.5) == [12, 2]
 
 
 # ---- a falling density

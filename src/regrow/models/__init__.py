@@ -16,7 +16,7 @@ from torch import nn
 from regrow.errors import InputError, UnknownNameError
 from regrow.models._family import Family, InputSpec, Request
 
-__all__ = ["Family", "InputSpec", "Request", "build", "describe", "families", "input_spec", "names"]
+__all__ = ["Family", "InputSpec", "Request", "build", "describe", "families", "input_spec", "names", "usual_width"]
 
 
 def families() -> tuple[Family, ...]:
@@ -112,6 +112,19 @@ def build(
             "choose another network: `regrow list models`.",
         )
     return family.build(Request(name, part, n_classes, image_size, width or family.width or 0, given))
+
+
+def usual_width(name: str) -> int | None:
+    """Channels of the first stage unless another width is given; None where it cannot be set.
+
+    Raises:
+        UnknownNameError: no such model.
+
+    Example:
+        >>> usual_width("vgg16"), usual_width("timm:resnet18")
+        (64, None)
+    """
+    return _find(name)[0].width
 
 
 def takes_clips(name: str) -> bool | None:

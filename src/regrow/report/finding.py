@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from regrow.report.arms import Arm, Difference, arms_of, differences, is_underfit, mean, mean_name, over, train_accuracy
@@ -140,12 +140,16 @@ def _caution(pairs: int) -> str:
 
 def _controls(arms: Sequence[Arm]) -> str:
     axes = {key for a in arms for key, _ in a.axes}
+    found = [a.done[0].settings.get("method") for a in arms if a.done]
+    entries = [entry for entry in found if isinstance(entry, Mapping)]
     done = {a.method for a in arms if a.done}
+    pruned = any((entry.get("source") or {}).get("masks") == "magnitude" for entry in entries)
+    decays = any("weight_decay" in entry.get("training", {}) for entry in entries if entry.get("name") == "dense")
     checks = (
         ("static sparse training", "static" in done),
-        ("pruned dense", any("prun" in m for m in done)),
-        ("narrow dense", any(key.rsplit(".", 1)[-1] == "width" for key in axes)),
-        ("weight-decay sweep of dense", any("weight_decay" in key for key in axes)),
+        ("pruned dense", pruned or any("prun" in m for m in done)),
+        ("narrow dense", any(e.get("narrow") for e in entries) or any(k.rsplit(".", 1)[-1] == "width" for k in axes)),
+        ("weight-decay sweep of dense", decays or any("weight_decay" in key for key in axes)),
     )
     run = [name for name, there in checks if there]
     missing = [name for name, there in checks if not there]
@@ -159,7 +163,7 @@ def _label(arm: Arm) -> str:
     name = {"set": "SET", "rigl": "RigL", "static": "Static", "mest": "MEST", "granet": "GraNet"}.get(
         arm.method, arm.method
     )
-    at = "" if arm.is_dense else f" at sparsity {arm.sparsity:g}"
+    at = f" at sparsity {arm.sparsity:g}" if arm.sparsity else ""
     more = "".join(f", {key.rsplit('.', 1)[-1]} {value}" for key, value in arm.axes)
     return f"{name}{at}{more}"
 

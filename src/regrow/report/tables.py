@@ -263,9 +263,9 @@ def layers(view: StudyView, arms: Sequence[Arm]) -> Table:
     """One row per sparsifiable layer: shape, weights, and the density that each arm gives it."""
     del view
     sparse = [a for a in arms if not a.is_dense]
-    plans = {a.name: next((r.plan for r in a.runs if r.plan.get("layers")), {}) for a in sparse}
+    plans = {a.name: next((r.plan for r in a.runs if r.plan.get("layers")), {}) for a in arms}
     order: dict[str, Mapping[str, Any]] = {}
-    for plan in plans.values():
+    for plan in plans.values():  # dense first: a narrow network has other shapes
         for layer in plan.get("layers", ()):
             order.setdefault(str(layer["name"]), layer)
     density = {name: {str(x["name"]): x for x in plan.get("layers", ())} for name, plan in plans.items()}

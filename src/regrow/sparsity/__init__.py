@@ -38,6 +38,7 @@ from regrow.sparsity.methods.magnitude import MagnitudeAtInit
 from regrow.sparsity.methods.mest_em import MESTEM
 from regrow.sparsity.methods.mest_ems import MESTEMS
 from regrow.sparsity.methods.nm import NM
+from regrow.sparsity.methods.pulse import PulsedDense
 from regrow.sparsity.methods.rigl import RigL
 from regrow.sparsity.methods.rigl_itop import RigLITOP
 from regrow.sparsity.methods.set import SET
@@ -48,7 +49,7 @@ from regrow.sparsity.methods.static import Static
 from regrow.sparsity.planning import plan
 from regrow.sparsity.schedules import Constant, Cosine, Epochs, Every, Linear, Never, Power, Stages, Updates, Value
 from regrow.sparsity.sparsifier import Sparsifier
-from regrow.sparsity.steps import DropGrow, SoftBound
+from regrow.sparsity.steps import DropGrow, Pulse, SoftBound
 from regrow.sparsity.structures.fan_in import FanIn, RandomFanIn
 from regrow.sparsity.structures.filters import Filters, RandomFilters
 from regrow.sparsity.structures.n_of_m import NOfM, RandomNOfM
@@ -97,6 +98,8 @@ __all__ = [
     "Never",
     "NeverActiveFirst",
     "Power",
+    "Pulse",
+    "PulsedDense",
     "RandomDrop",
     "RandomFanIn",
     "RandomFilters",

@@ -353,7 +353,7 @@ class Engine:
     @property
     def is_final(self) -> bool:
         """Whether the number of active weights is the method's final one."""
-        total = sum(self._plan.n_final) - self._dense_weights
+        total = sum(self._plan.n_end) - self._dense_weights
         active = sum(layer.n_active for layer in self._sparse.values())
         return active <= total if getattr(self.method.step, "loses_by_rounding", False) else active == total
 

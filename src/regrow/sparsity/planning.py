@@ -70,6 +70,11 @@ class Plan:
         return min(self.n_active[i], self.n_final[i]) < one.size
 
     @property
+    def n_end(self) -> list[int]:
+        """Active weights of each layer once updates are over: ``n_final``, but for steps that hold more."""
+        return self.method.step.held(self.n_final, [one.size for one in self.layers], 0.0)
+
+    @property
     def _keeps_last(self) -> bool:
         return bool(getattr(self.method.step, "keeps_last", False))
 
@@ -77,7 +82,7 @@ class Plan:
         """A row per layer, at the end: name, shape, n_weights, n_active, density, kept_dense."""
         return [
             row(one, active, kept_dense=not self.may_be_sparse(i))
-            for i, (one, active) in enumerate(zip(self.layers, self.n_final, strict=True))
+            for i, (one, active) in enumerate(zip(self.layers, self.n_end, strict=True))
         ]
 
 
@@ -129,8 +134,8 @@ def make_plan(
     given = _given_counts(method, chosen)
     n_final = given or _allocated(method, chosen, final)
     start = n_final if settled == 0 else _allocated(method, chosen, method.start_density)
-    held = window.count() and not given  # a given mask is what it is until the first update
-    n_start = method.step.held(start, sizes, method.drop_fraction(0.0)) if held else start
+    margin = method.drop_fraction(0.0) if window.count() else 0.0
+    n_start = start if given else method.step.held(start, sizes, margin)  # a given mask is what it is until an update
     return Plan(method, chosen, n_start, n_final, window, settled)
 
 
@@ -219,7 +224,7 @@ def plan(
         (60, 47, 100)
     """
     made = make_plan(model, method, total_steps, layers, keep_dense, steps_per_epoch)
-    n_weights, n_active = sum(one.size for one in made.layers), sum(made.n_final)
+    n_weights, n_active = sum(one.size for one in made.layers), sum(made.n_end)
     return {
         "layers": made.rows(),
         "n_weights": n_weights,
@@ -233,8 +238,10 @@ def plan(
 
 
 def _expected_itop_rate(made: Plan, method: Method) -> float | None:
-    """Over all layers; None where growth is not uniformly random at a density that stays."""
+    """Over all layers; None where growth is not uniformly random at a density that stays, unless all begin active."""
     n_weights = sum(one.size for one in made.layers)
+    if sum(made.n_active) == n_weights:
+        return 1.0
     plain = isinstance(method.grow, RandomGrowth) and type(method.step) is DropGrow and not made.falling
     if not n_weights or (made.window.count() and not plain):
         return None

@@ -236,7 +236,7 @@ class Sparsifier(Engine):
             )
         if self.is_final:
             return
-        active, final = sum(self._active(c) for c in self._plan.layers), sum(self._plan.n_final)
+        active, final = sum(self._active(c) for c in self._plan.layers), sum(self._plan.n_end)
         if not prune_to_final:
             warnings.warn(
                 f"the run ended at step {self.step_count} of {self.total_steps} with {active} active weights; the "

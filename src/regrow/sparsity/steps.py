@@ -15,8 +15,8 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from regrow.errors import InputError
-from regrow.sparsity.select import count
-from regrow.sparsity.update import Layer, Rewired, Rule, Step, exchange, prune, rewire
+from regrow.sparsity.select import count, lowest
+from regrow.sparsity.update import Layer, Rewired, Rule, Step, drop_count, exchange, prune, rewire, scores
 
 
 @dataclass(frozen=True)
@@ -132,3 +132,26 @@ class SoftBound(Step):
     def _margin(self, planned: int, size: int, ratio: float) -> int:
         share = math.floor(Fraction(str(ratio)) * (size if self.of == "all" else planned))
         return min(share, size - planned) if self.soft else share
+
+
+@dataclass(frozen=True)
+class Pulse(Step):
+    """Zero what a sparse method would drop, and take nothing away: all weights stay active.
+
+    A layer that would hold ``n`` active weights loses the values of its ``floor(drop_fraction * n)`` lowest-scored ones
+    at an update, as many as `DropGrow` drops there; the next step trains them on from zero. Layers that would stay
+    dense are left alone.
+    """
+
+    def __call__(self, layers: Sequence[Layer], rule: Rule) -> list[Rewired]:
+        """See `Step`."""
+        return [self._one(layer, planned, rule) for layer, planned in zip(layers, rule.planned, strict=True)]
+
+    def _one(self, layer: Layer, planned: int, rule: Rule) -> Rewired:
+        k = 0 if layer.frozen else drop_count(layer.drop_fraction, planned)
+        zeroed = lowest(scores(layer, rule.drop, layer.mask, k), layer.mask, k) if k else layer.mask & ~layer.mask
+        return Rewired(layer.mask, zeroed, zeroed, pruned=zeroed)
+
+    def held(self, planned: Sequence[int], sizes: Sequence[int], drop_fraction: float) -> list[int]:
+        """See `Step`."""
+        return list(sizes)

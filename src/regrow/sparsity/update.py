@@ -122,7 +122,8 @@ class Rewired:
         dropped: the entries that were dropped, bool (N,).
         grown: the entries that were grown, bool (N,). Those dropped and grown are *returned*, but for the pruned ones;
             the other grown ones are *fresh*: they start from nothing.
-        pruned: of the dropped, those that went because the density falls; None where none did.
+        pruned: of the dropped, those whose value is lost even if they are grown at once: they went because the density
+            falls, or a pulse was to zero them. None where there are none.
     """
 
     mask: Tensor

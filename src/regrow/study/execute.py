@@ -25,6 +25,7 @@ from regrow.training.checkpoint import Weights, load_weights
 from regrow.training.loop import Progress, Report, Trainer, make_fabric, silent
 from regrow.training.network import build_network
 from regrow.training.settings import RunSettings
+from regrow.training.start import early_weights
 
 
 def execute(run: Path, data_root: Path | None = None, report: Report = silent) -> None:
@@ -57,7 +58,7 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
         changed = f", or the source of {settings.model.name} has changed" if ":" in settings.model.name else ""
         raise DataError(f"{run / 'run.json'} was altered{changed}.", "choose another --out and start again.")
     weights_file = run / "model.safetensors"
-    if not (weights_file.exists() and (run / "result.json").exists()):
+    if not _is_trained(run):
         train(settings, run, data_root, report)
     weights = load_weights(weights_file)
     if weights.meta.get("fingerprint") != stored["fingerprint"]:
@@ -71,10 +72,21 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     analyse(predict, weights, settings, recipe, cells, run / "analysis", digest, device, report)
 
 
+def _is_trained(run: Path) -> bool:
+    """Whether the first stage has left all that it must."""
+    result = run / "result.json"
+    if not (result.exists() and (run / "model.safetensors").exists()):
+        return False
+    steps = files.read_json(result).get("kept_steps")
+    if steps is None:
+        return not files.read_json(run / "run.json").get("keeps")
+    return all(early_weights(run, step).exists() for step in steps)
+
+
 def is_complete(run: Path, cells: CellSet) -> bool:
     """Whether a run is done and all it left was made from the weights and the images that are there now."""
     weights, marker = run / "model.safetensors", run / "analysis" / "made_from.json"
-    if get_state(run)["state"] != "done" or not all(p.exists() for p in (weights, marker, run / "result.json")):
+    if get_state(run)["state"] != "done" or not marker.exists() or not _is_trained(run):
         return False
     digest = files.file_digest(weights)
     return files.read_json(marker) == _made_from(digest, cells) and all(
@@ -93,14 +105,17 @@ def _test_images(settings: RunSettings, data_root: Path | None) -> data.ImageSet
 
 
 def train(settings: RunSettings, run: Path, data_root: Path | None, report: Report) -> None:
-    """The first stage: writes ``model.safetensors`` and ``result.json``."""
+    """The first stage: writes ``model.safetensors``, ``result.json`` and the weights that other runs start from."""
     images = data.load(
         settings.data.name, "train", root=data_root, options=settings.data.options, n=settings.data.train_images
     )
     spec = images.spec
-    plan = describe(settings, spec, n_images=len(images.labels))
+    source = None if settings.source is None else run.parent / settings.source.run
+    keep = files.read_json(run / "run.json").get("keeps", ())
+    trainer = Trainer(settings, images, run, report, source=source, keep=keep)
+    plan = describe(settings, spec, n_images=len(images.labels), masks=trainer.start_masks)
     files.write_json(run / "plan.json", plan)
-    result = Trainer(settings, images, run, report).train()
+    result = trainer.train()
     result["flops"] = plan["flops"]
     result["peak_memory_bytes"] = peak_memory()
     files.write_json(run / "result.json", result)

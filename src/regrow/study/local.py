@@ -8,7 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,31 +49,46 @@ def _accelerators() -> int:
 
 
 def execute_all(
-    runs: Sequence[Path], *, jobs: int, data_root: Path | None, on_event: Callable[[Event], None]
+    runs: Sequence[Path],
+    *,
+    jobs: int,
+    data_root: Path | None,
+    on_event: Callable[[Event], None],
+    sources: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Execute runs, ``jobs`` at a time, in order.
+    """Execute runs, ``jobs`` at a time, in order; one that starts from another waits for it, and fails with it.
 
     Args:
         runs: folders of the runs.
         jobs: processes side by side.
         data_root: passed on to the runs.
         on_event: called in this thread for every piece of news.
+        sources: name of a run -> name of the run that it starts from; those not in ``runs`` are done.
 
     Returns:
         Names of the runs that failed.
     """
-    waiting, failed = list(runs), []
+    waiting, failed, sources = list(runs), list[str](), sources or {}
     news: queue.Queue[Event] = queue.Queue()
     running: dict[str, subprocess.Popen[bytes]] = {}
     slots: dict[str, int] = {}
     stopping = threading.Event()
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                run = waiting.pop(0)
+            while doomed := [run for run in waiting if sources.get(run.name) in failed]:
+                waiting.remove(doomed[0])
+                failed.append(doomed[0].name)
+                on_event(_failed_with_its_source(doomed[0], sources[doomed[0].name]))
+            while len(running) < jobs:
+                run = _next(waiting, sources, running)
+                if run is None:
+                    break
+                waiting.remove(run)
                 on_event(Event(run.name, "started", {}))
                 slots[run.name] = min(set(range(jobs)) - set(slots.values()))
                 running[run.name] = _start(run, data_root, news, stopping, slots[run.name])
+            if not running:  # what was left has just failed with its source
+                break
             event = news.get()
             if event.kind in ("done", "failed"):
                 _close(running.pop(event.run))
@@ -87,6 +102,18 @@ def execute_all(
             process.kill()
             _close(process)
     return failed
+
+
+def _next(waiting: Sequence[Path], sources: Mapping[str, str], running: Collection[str]) -> Path | None:
+    """The first run whose source, if it has one, is neither waiting nor running."""
+    busy = {run.name for run in waiting} | set(running)
+    return next((run for run in waiting if sources.get(run.name) not in busy), None)
+
+
+def _failed_with_its_source(run: Path, source: str) -> Event:
+    reason = f"{source}, which it starts from, failed."
+    set_state(run, "failed", reason)
+    return Event(run.name, "failed", {}, reason)
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

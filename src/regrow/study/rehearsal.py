@@ -120,7 +120,7 @@ def _is_exact(trainer: Trainer) -> bool:
 
     chosen = trainer.settings.method
     method = build_method(chosen, trainer.settings.sparsity)
-    made = make_plan(trainer.network, method, trainer.total, None, tuple(chosen.keep_dense), 1)
+    made = make_plan(trainer.network, method, trainer.length.total, None, tuple(chosen.keep_dense), 1)
     planned = dict(zip((one.name for one in made.layers), made.planned(1), strict=True))
     weights, masks = dict(trainer.network.named_parameters()), trainer.sparsifier.masks
     return all(int(mask.sum()) == planned[name] for name, mask in masks.items()) and not any(

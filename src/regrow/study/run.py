@@ -12,12 +12,15 @@ from regrow import files, models
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError, RunFailedError
 from regrow.study import recipe as recipes
+from regrow.study.arms import require_fitting
 from regrow.study.budget import H100_FLOPS, budget
+from regrow.study.flops import DataSize
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
 from regrow.training import inputs
+from regrow.training.length import EARLY
 from regrow.training.settings import Precision, RunSettings
 
 
@@ -47,6 +50,7 @@ class Plan:
         step_s: seconds of a training step by the probe.
         estimate_s: estimated seconds of all training with ``jobs`` side by side; evaluation and start-up not counted.
         jobs: runs side by side.
+        size: of the whole training set.
         cost: operations and hours of an accelerator, see :func:`regrow.study.budget.budget`.
         missing: which data are not here, where the plan is made by their published facts.
     """
@@ -59,6 +63,7 @@ class Plan:
     step_s: float
     estimate_s: float
     jobs: int
+    size: DataSize
     cost: dict[str, float]
     missing: str = ""
 
@@ -98,24 +103,32 @@ def plan_study(
     name, options = recipe.data.name, recipe.data.options
     if download and data.is_downloaded(name):
         data.require(name, root=data_root, progress=progress)
-    runs = expand(recipe, Precision())
-    wanted = [("test", recipe.data.test_images)] + [("train", r.settings.data.train_images) for r in runs]
     try:
-        spec = data.spec(name, options, data_root)
-        amounts = _amounts(recipe, wanted, data_root)
-        missing = ""
+        spec, missing = data.spec(name, options, data_root), ""
+        n_test = len(
+            data.load(name, "test", root=data_root, options=options, n=recipe.data.test_images, download=False)
+        )
     except DataError as error:
         if not nominal:
             raise
         spec, missing = data.nominal_spec(name, options), error.message
-        amounts = {(split, n): n or spec.splits[split] for split, n in wanted}
+        n_test = recipe.data.test_images or spec.splits["test"]
     n_cells = 1 + len(wanted_corruptions(recipe, spec)) * len(recipe.evaluation.severities)
+    size = DataSize.of(spec)
+    runs = expand(recipe, Precision(), size)
+    subsets = {run.settings.data.train_images for run in runs}
+    amounts = {n: n or spec.splits["train"] for n in subsets} if missing else _amounts(recipe, subsets, data_root)
     details: dict[str, dict[str, Any]] = {}
     for run in runs:  # before the probe: impossible settings must be refused at once
-        n_images = amounts["train", run.settings.data.train_images]
+        n_images = amounts[run.settings.data.train_images]
         _require_possible(run.settings, n_images, spec)
         details[run.name] = describe(run.settings, spec, n_images=n_images)
-    epochs = min(detail["epochs"] for detail in details.values())
+    by_name = {run.name: run.settings for run in runs}
+    for run in runs:
+        if run.source is not None:
+            require_fitting(run.settings, details[run.name], by_name[run.source], details[run.source])
+    as_written = [run for run in runs if not run.note and not run.settings.method.training] or runs
+    epochs = min(details[run.name]["epochs"] for run in as_written)  # of matched and shortened controls less may do
     if epochs < TIER_EPOCHS.get(recipe.tier, 0):
         raise InputError(
             f"tier {recipe.tier} needs {TIER_EPOCHS[recipe.tier]:g} epochs, this recipe trains for {epochs:.3g}.",
@@ -124,32 +137,34 @@ def plan_study(
     if arithmetic is None:
         with _one_thread_on_cpu():
             arithmetic = choose_precision(
-                recipe.model, recipe.training, n_classes=spec.n_classes, image_size=spec.image_size, frames=spec.frames
+                recipe.model,
+                recipe.training,
+                n_classes=spec.n_classes,
+                image_size=spec.image_size,
+                frames=spec.frames,
+                also=[run.settings.model for run in runs],
             )
     precision, probe = arithmetic
-    runs = expand(recipe, precision)
+    runs = expand(recipe, precision, size)
     chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
     step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
-    total = sum(detail["steps"] for detail in details.values()) * step_s
-    n_test = amounts["test", recipe.data.test_images] * spec.views
-    cost = budget(runs, details, n_cells=n_cells, n_test=n_test, trains=recipe.runs_of is None)
-    return Plan(recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs, cost, missing)
+    total = sum(detail["steps"] * detail["passes"] for detail in details.values()) * step_s
+    cost = budget(runs, details, n_cells=n_cells, n_test=n_test * spec.views, trains=recipe.runs_of is None)
+    return Plan(
+        recipe, precision, probe, runs, details, step_s, total / min(jobs, len(runs)), jobs, size, cost, missing
+    )
 
 
-def _amounts(
-    recipe: Recipe, wanted: list[tuple[str, int | None]], data_root: Path | None
-) -> dict[tuple[str, int | None], int]:
-    """How many examples there are of each split and subset; refuses geometry that they cannot have."""
+def _amounts(recipe: Recipe, subsets: set[int | None], data_root: Path | None) -> dict[int | None, int]:
+    """How many training examples there are of each subset; refuses geometry that they cannot have."""
     from regrow import data
 
     found = {}
-    for split, n in wanted:
-        if (split, n) not in found:
-            options = recipe.data.options
-            examples = data.load(recipe.data.name, split, root=data_root, options=options, n=n, download=False)
-            if split == "train":
-                inputs.check(examples, recipe.training.augment)
-            found[split, n] = len(examples)
+    for n in subsets:
+        chosen = recipe.data
+        examples = data.load(chosen.name, "train", root=data_root, options=chosen.options, n=n, download=False)
+        inputs.check(examples, recipe.training.augment)
+        found[n] = len(examples)
     return found
 
 
@@ -239,7 +254,7 @@ def run_study(
         if store.exists():
             store.require_recipe(recipe)
         elif plan is not None:
-            store.create(recipe, plan.precision, plan.probe, describe_environment())
+            store.create(recipe, plan.precision, plan.probe, describe_environment(), plan.size)
             console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
             for line in plan_lines(plan):
                 console.say(line)
@@ -254,7 +269,13 @@ def run_study(
         left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells)]
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
-        failed = execute_all(left, jobs=jobs or default_jobs(), data_root=data_root, on_event=console.event)
+        failed = execute_all(
+            left,
+            jobs=jobs or default_jobs(),
+            data_root=data_root,
+            on_event=console.event,
+            sources={run.name: run.source for run in planned if run.source is not None},
+        )
         after(store)
     if failed:
         reasons = "; ".join(f"{name}: {get_state(store.run(name))['reason']}" for name in failed)
@@ -281,22 +302,23 @@ def take_over(trained: Path, run: Path) -> None:
         raise DataError(f"{trained} holds no trained network.", "run that study to its end first.")
     if files.read_json(trained / "run.json")["fingerprint"] != files.read_json(run / "run.json")["fingerprint"]:
         raise DataError(f"{trained} was trained by other settings.", "give the folder of that very study.")
-    for name in TRAINED_FILES:
+    early = [path.name for path in sorted(trained.glob(EARLY.format("*")))]
+    for name in [*early, *TRAINED_FILES]:
         if (trained / name).exists():
             files.write_bytes(run / name, (trained / name).read_bytes())
 
 
-def _span(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} hours"
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """A plan as lines of text: runs, lengths, topology updates, layers that stay dense, time."""
-    first = next(iter(plan.details.values()))
+    steps, epochs = ([detail[key] for detail in plan.details.values()] for key in ("steps", "epochs"))
     lines = [f"Planned by published facts: {plan.missing}"] if plan.missing else []
     lines.append(
-        f"{len(plan.runs)} runs of {first['steps']} steps ({first['epochs']:.3g} epochs), {plan.jobs} side by side; "
-        f"training takes about {_span(plan.estimate_s)} here ({plan.step_s * 1000:.0f} ms a step)."
+        f"{len(plan.runs)} runs of {_span(steps)} steps ({_span(epochs)} epochs), {plan.jobs} side by side; "
+        f"training takes about {_duration(plan.estimate_s)} here ({plan.step_s * 1000:.0f} ms a step)."
         if plan.recipe.runs_of is None
         else f"{len(plan.runs)} networks of {plan.recipe.runs_of} are tested; nothing is trained."
     )
@@ -322,6 +344,13 @@ def plan_lines(plan: Plan) -> list[str]:
             sparse = [row["name"] for row in detail["layers"] if not row["kept_dense"]]
             which = ", ".join(dense) if len(dense) <= len(sparse) else f"all but {', '.join(sparse)}"
             text += f"; {len(dense)} of {len(detail['layers'])} layers stay dense: {which}"
+        text += f"; {run.note}" * bool(run.note)
         text += f"; FLOPs forward {detail['flops']['forward_sparse'] / detail['flops']['forward_dense']:.2f} x,"
         lines.append(f"{text} training {detail['flops']['training_ratio']:.2f} x dense")
     return lines
+
+
+def _span(values: list[float]) -> str:
+    low, high = min(values), max(values)
+    texts = [f"{v}" if isinstance(v, int) else f"{v:.3g}" for v in (low, high)]
+    return texts[0] if texts[0] == texts[1] else " to ".join(texts)

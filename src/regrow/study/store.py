@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from regrow import files
 from regrow.errors import DataError, InputError
+from regrow.study.flops import DataSize
 from regrow.study.plan import PlannedRun, expand
 from regrow.study.recipe import Recipe, parse
 from regrow.training.settings import Precision
@@ -52,7 +54,14 @@ class Store:
         """Whether a study was planned here."""
         return self.study_file.exists()
 
-    def create(self, recipe: Recipe, precision: Precision, probe: Mapping[str, Any], environment: object) -> None:
+    def create(
+        self,
+        recipe: Recipe,
+        precision: Precision,
+        probe: Mapping[str, Any],
+        environment: object,
+        size: DataSize | None = None,
+    ) -> None:
         """Write the plan of a new study, in one file: it is there or it is not.
 
         Raises:
@@ -67,7 +76,8 @@ class Store:
             "probe": dict(probe),
             "planned_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "environment": environment,
-            "runs": [run.name for run in expand(recipe, precision)],
+            **({} if size is None else {"data": {**asdict(size), "input_shape": list(size.input_shape)}}),
+            "runs": [run.name for run in expand(recipe, precision, size)],
         }
         files.write_text(self.study_file, yaml.safe_dump(content, sort_keys=False))
 
@@ -92,6 +102,7 @@ class Store:
                         "axes": dict(run.axes),
                         "settings": run.settings.model_dump(mode="json"),
                         "fingerprint": files.value_digest(run.settings.identity()),
+                        **({"keeps": list(run.keeps)} if run.keeps else {}),
                     },
                 )
         return runs
@@ -148,7 +159,9 @@ class Store:
 
     def planned(self) -> list[PlannedRun]:
         """The runs of the study, in the order in which they are started."""
-        return expand(self.recipe(), self.precision())
+        known = self.load().get("data")
+        size = None if known is None else DataSize(**{**known, "input_shape": tuple(known["input_shape"])})
+        return expand(self.recipe(), self.precision(), size)
 
     def require_recipe(self, recipe: Recipe) -> None:
         """Refuse to go on with a folder that another recipe made.

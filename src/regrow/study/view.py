@@ -79,7 +79,7 @@ class RunView:
     @property
     def arm(self) -> str:
         """What is compared over seeds: method, sparsity and further axes, as one label."""
-        parts = [self.method if self.method == "dense" else f"{self.method} {self.sparsity:g}"]
+        parts = [f"{self.method} {self.sparsity:g}" if self.sparsity else self.method]
         parts += [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.axes.items()]
         return " ".join(parts)
 

@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,20 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from regrow import files, sparsity
+from regrow import files, seeds, sparsity
 from regrow.data.fileset import FileSet
 from regrow.data.spec import ImageSet
 from regrow.errors import RegrowError
 from regrow.training.averaging import Average, find_classifier, watched
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from regrow.training.controls import ascended, l1_penalty
 from regrow.training.inputs import classes_of, make_batches, memorised, unaugmented
-from regrow.training.method import build_method
+from regrow.training.length import length_of, step_at
 from regrow.training.network import build_network, build_optimizer
 from regrow.training.objective import hits, parts, training_loss
 from regrow.training.schedules import learning_rate
-from regrow.training.settings import Precision, RunSettings, TrainingSettings
+from regrow.training.settings import Precision, RunSettings
+from regrow.training.start import early_weights, method_of, read_start
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,6 @@ def make_fabric(precision: Precision) -> Fabric:
     return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if precision.dtype == "bf16" else "32-true")
 
 
-def total_steps(settings: TrainingSettings, n_images: int) -> int:
-    """Optimiser steps of a run on ``n_images`` (the last part of an epoch that fills no batch is left out)."""
-    if settings.steps is not None:
-        return settings.steps
-    return max(1, round((settings.epochs or 0) * max(1, n_images // settings.batch)))
-
-
 class Trainer:
     """One training run in a folder.
 
@@ -71,10 +66,19 @@ class Trainer:
         images: the training images or clips.
         folder: where checkpoint, metrics, history and weights go; an unfinished run there goes on.
         report: called after every step.
+        source: folder of the finished run that this one starts from, if it starts from any.
+        keep: shares of training at which the weights are kept as well, for runs that start from them.
     """
 
     def __init__(
-        self, settings: RunSettings, images: ImageSet | FileSet, folder: Path, report: Report = silent
+        self,
+        settings: RunSettings,
+        images: ImageSet | FileSet,
+        folder: Path,
+        report: Report = silent,
+        *,
+        source: Path | None = None,
+        keep: Sequence[float] = (),
     ) -> None:
         self.settings, self.images, self.folder, self.report = settings, images, folder, report
         self.fingerprint = files.value_digest(settings.identity())
@@ -82,16 +86,28 @@ class Trainer:
         self.fabric = make_fabric(settings.precision)
         network = build_network(
             settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
-        ).to(self.fabric.device)
+        )
+        self.length = length_of(settings, len(images.labels))
+        start = read_start(
+            settings,
+            source,
+            n_images=len(images.labels),
+            n_classes=len(spec.classes),
+            image_size=spec.image_size,
+        )
+        self.start_masks = start.masks
+        if start.weights is not None:
+            network.load_state_dict(start.weights)
+        network = network.to(self.fabric.device)
         optimizer = build_optimizer(network, train)
         self.classifier = None if train.supcon is None else find_classifier(network, len(spec.classes))
         self.batches = make_batches(images, settings, self.fabric.device)
-        self.total = total_steps(train, len(images.labels))
+        self._kept = {step: early_weights(folder, step) for step in (step_at(s, self.length.total) for s in keep)}
         self.sparsifier = sparsity.attach(
             network,
             optimizer,
-            build_method(settings.method, settings.sparsity),
-            total_steps=self.total,
+            method_of(settings, start.masks),
+            total_steps=max(1, self.length.total - self.length.first),
             mask_seed=settings.seeds.mask,
             growth_seed=settings.seeds.growth,
             keep_dense=tuple(settings.method.keep_dense),
@@ -101,7 +117,8 @@ class Trainer:
         self.network, self.optimizer = network, optimizer
         self.average = None if train.ema is None else Average(network, train.ema, self.sparsifier)
         self.model, self.stepper = self.fabric.setup(network, optimizer)
-        self.step, self.elapsed_s, self._written = 0, 0.0, 0
+        self._maskable = [p for name, p in network.named_parameters() if name in self.sparsifier.densities]
+        self.step, self.elapsed_s, self._written = self.length.first, 0.0, 0
         self._resume()
 
     def _first_losses(self, network: torch.nn.Module) -> Callable[[], torch.Tensor]:
@@ -122,7 +139,8 @@ class Trainer:
 
     def _resume(self) -> None:
         state = load_checkpoint(self.folder / "checkpoint.pt", self.fingerprint)
-        if state is not None:
+        lost = state is not None and any(step < state["step"] and not f.exists() for step, f in self._kept.items())
+        if state is not None and not lost:  # what was to be kept and is lost needs the run from its beginning
             self.network.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.sparsifier.load_state_dict(state["sparsifier"])
@@ -148,41 +166,65 @@ class Trainer:
         before, window, correct, since = self.elapsed_s, torch.zeros(()), torch.zeros(()), self.step
         window, correct = window.to(self.fabric.device), correct.to(self.fabric.device)
         self.model.train()
-        while self.step < self.total:
+        while self.step < self.length.last:
+            self._keep_weights()
             loss, hits = self._one_step()
             window += loss
             correct += hits
             self.step += 1
             now = time.monotonic()
             self.elapsed_s = before + now - started
-            if self.step % train.log_every == 0 or self.step == self.total:
+            if self.step % train.log_every == 0 or self.step == self.length.last:
                 steps = self.step - since
                 row = self._log(float(window) / steps, float(correct) / (steps * train.batch), steps, now - logged)
                 self.report(row)
                 window.zero_()
                 correct.zero_()
                 logged, since = now, self.step
-            if now - saved >= train.checkpoint_seconds and self.step < self.total:
+            if now - saved >= train.checkpoint_seconds and self.step < self.length.last:
                 self._checkpoint()
                 saved = now
-        self.sparsifier.finish()
+        if self.length.made:
+            self.sparsifier.finish()
         if self.average is not None:
             self.average.install()
         result = self._result()
         self._checkpoint()
-        meta = {
+        save_weights(self.folder / "model.safetensors", self.network, self.sparsifier.masks, self._meta())
+        return result
+
+    def _meta(self) -> dict[str, Any]:
+        return {
             "settings": self.settings.model_dump(mode="json"),
             "fingerprint": self.fingerprint,
             "data": self.images.spec.as_json(),
         }
-        save_weights(self.folder / "model.safetensors", self.network, self.sparsifier.masks, meta)
-        return result
+
+    def _keep_weights(self) -> None:
+        """Write the weights of now where other runs start from them."""
+        path = self._kept.get(self.step)
+        if path is not None and not path.exists():
+            save_weights(path, self.network, self.sparsifier.masks, {**self._meta(), "step": self.step})
 
     def _one_step(self) -> tuple[torch.Tensor, torch.Tensor]:
         train = self.settings.training
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.total, train)
+            group["lr"] = learning_rate(self.step, self.length.total, train)
         inputs, labels = self.batches.batch(self.step)
+        total, right = self._gradients(inputs, labels)
+        if train.sam:
+            masks = self.sparsifier.masks if self.sparsifier.method.state == "reference" else None
+            with ascended(self.network, train.sam, masks):
+                self._gradients(inputs, labels)
+        self.stepper.step()
+        if self.average is not None:
+            self.average.update()
+        return total, right
+
+    def _gradients(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One pass forward and backward over a batch; its loss, without penalties, and number of correct answers."""
+        train = self.settings.training
+        torch.manual_seed(seeds.torch_seed(self.settings.seeds.data, "forward", self.step))  # what dropout draws
         self.stepper.zero_grad()
         total, right = torch.zeros((), device=labels.device), torch.zeros((), dtype=torch.long, device=labels.device)
         for part, wanted in parts(inputs, labels, train.accumulate):
@@ -192,9 +234,8 @@ class Trainer:
             self.fabric.backward(loss)
             total += loss.detach()
             right += hits(logits.detach(), wanted)
-        self.stepper.step()
-        if self.average is not None:
-            self.average.update()
+        if train.l1:
+            self.fabric.backward(train.l1 * l1_penalty(self._maskable))
         return total, right
 
     def _log(self, loss: float, accuracy: float, steps: int, seconds: float) -> Progress:
@@ -213,7 +254,7 @@ class Trainer:
         }
         files.append_lines(self.folder / "metrics.jsonl", [row])
         self._write_history()
-        return Progress("train", self.step, self.total, loss, accuracy, self.sparsifier.density, speed)
+        return Progress("train", self.step, self.length.last, loss, accuracy, self.sparsifier.density, speed)
 
     def _write_history(self) -> None:
         rows = self.sparsifier.history
@@ -244,13 +285,15 @@ class Trainer:
                 hits += int((predicted == torch.from_numpy(examples.labels[start : start + len(predicted)])).sum())
                 start += len(predicted)
         return {
-            "steps": self.total,
+            "steps": self.length.made,
+            "schedule_steps": self.length.total,
             "wall_s": self.elapsed_s,
-            "images_per_s": self.total * self.settings.training.batch / max(self.elapsed_s, 1e-9),
+            "images_per_s": self.length.made * self.settings.training.batch / max(self.elapsed_s, 1e-9),
             "updates": self.sparsifier.update_count,
             "itop_rate": self.sparsifier.itop_rate,
             "density": self.sparsifier.density,
             "train_accuracy": hits / len(examples),
             "train_accuracy_images": len(examples),
+            **({"kept_steps": sorted(self._kept)} if self._kept else {}),
             "n_parameters": sum(p.numel() for p in self.network.parameters()),
         }

@@ -29,9 +29,9 @@ _GROWTHS: dict[str, Callable[[], Any]] = {
     "ch3": lambda: sparsity.CannistraciHebb("CH3"),
     "never_active_first": sparsity.NeverActiveFirst,
 }
-_SCHEDULES: dict[str, Callable[[float], Any]] = {
+_SCHEDULES: dict[str, Callable[[float, float], Any]] = {
     "cosine": sparsity.Cosine,
-    "constant": sparsity.Constant,
+    "constant": lambda start, end: sparsity.Constant(start),
     "linear": sparsity.Linear,
 }
 
@@ -77,7 +77,7 @@ def _parts_of_updates(settings: MethodSettings, own: sparsity.Method) -> dict[st
     elif settings.updates is not None or settings.stop != _STOP:
         parts["timing"] = sparsity.Updates(settings.updates or 48, stop=settings.stop)
     if settings.drop_fraction is not None and own.drop_fraction != sparsity.Constant(0.0):
-        parts["drop_fraction"] = _SCHEDULES[settings.drop_schedule](settings.drop_fraction)
+        parts["drop_fraction"] = _SCHEDULES[settings.drop_schedule](settings.drop_fraction, settings.drop_end)
     if settings.drop is not None:
         parts["drop"] = _DROPS[settings.drop]()
     if settings.grow is not None:

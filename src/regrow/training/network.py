@@ -9,6 +9,8 @@ from torch import nn
 
 from regrow import models, seeds
 from regrow.errors import InputError
+from regrow.models.blurpool import antialiased
+from regrow.models.dropout import with_dropout
 from regrow.training.settings import ModelSettings, Precision, TrainingSettings
 
 #: Largest side of an image in pixels at which AVX-512 kernels were seen to be safe for any number of channels.
@@ -21,7 +23,7 @@ def build_network(
     """The network with its initial weights, a function of ``seed`` alone; torch's global generator is left as it was.
 
     Args:
-        settings: name, width, options.
+        settings: name, width, options, dropout, anti-aliasing.
         n_classes: outputs.
         image_size: side of the square input, pixels.
         seed: seed of the stream ``init``.
@@ -32,6 +34,10 @@ def build_network(
         model = models.build(
             settings.name, n_classes, image_size=image_size, width=settings.width, options=settings.options
         )
+    if settings.dropout:
+        model = with_dropout(model, settings.dropout, settings.name)
+    if settings.blurpool:
+        model = antialiased(model)
     if precision.channels_last:
         if fault := channels_last_fault(model, image_size):
             raise InputError(fault, "widen the network to 16 channels or more, or set training.channels_last: no.")

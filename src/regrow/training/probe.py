@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ def choose_precision(
     image_size: int,
     frames: int | None = None,
     rounds: int = 3,
+    also: Sequence[ModelSettings] = (),
 ) -> tuple[Precision, dict[str, Any]]:
     """Time training steps in every allowed arithmetic, side by side, and choose.
 
@@ -35,6 +37,7 @@ def choose_precision(
         n_classes: outputs of the network.
         image_size: side of its input, pixels.
         frames: of its input, where it takes clips.
+        also: further networks of the study, which are not timed; channels-last order must suit them too.
         rounds: timed rounds; in each, every candidate makes two steps in turn.
 
     Returns:
@@ -45,10 +48,14 @@ def choose_precision(
     shape = (3, *([] if frames is None else [frames]), image_size, image_size)
     if frames is not None:
         layouts = [False]  # memory order of 5-D weights is left alone
+    distinct = {one.model_dump_json(): one for one in (model, *also)}.values()
     if (
         True in layouts
         and training.channels_last == "auto"
-        and channels_last_fault(build_network(model, n_classes, image_size, seed=0, precision=Precision()), image_size)
+        and any(
+            channels_last_fault(build_network(one, n_classes, image_size, seed=0, precision=Precision()), image_size)
+            for one in distinct
+        )
     ):
         layouts = [False]
     candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]

@@ -33,6 +33,8 @@ class ModelSettings(Settings):
     name: str = Field(description="network, see `regrow list models`")
     width: int | None = Field(default=None, ge=1, description="channels of the first stage; null = the usual")
     options: dict[str, Any] = Field(default_factory=dict, description="further arguments of the network")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="before the classifier of a network of regrow's own")
+    blurpool: bool = Field(default=False, description="anti-aliased down-sampling: blur before every stride")
 
 
 class SparseSettings(Settings):
@@ -49,6 +51,7 @@ class SparseSettings(Settings):
     drop_schedule: Literal["cosine", "constant", "linear"] = Field(
         default="cosine", description="how a given drop_fraction goes on"
     )
+    drop_end: Fraction = Field(default=0.0, description="at the end, where drop_schedule falls")
     updates: int | None = Field(default=None, ge=1, description="topology updates up to `stop`; or give interval")
     interval: int | None = Field(default=None, ge=1, description="steps between updates; overrides `updates`")
     stop: Fraction = Field(default=0.75, description="share of training after which masks stay")
@@ -65,11 +68,62 @@ class SparseSettings(Settings):
     )
 
 
+class SourceSettings(Settings):
+    """Which run of the study another one starts from: of the same seed, axes and sparsity (a dense arm has but one)."""
+
+    label: str = Field(description="name of its arm in tables")
+    weights: Literal["initial", "final"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        default="initial", description="initial, final, or after a share of training, from which the run then goes on"
+    )
+    masks: Literal["final", "magnitude"] | None = Field(
+        default=None, description="its final masks, or the largest of its final weights; null = the method's own"
+    )
+    scope: Literal["layer", "global"] = Field(
+        default="layer", description="magnitude: layers as the allocation says, or all weights ranked together"
+    )
+
+
 class MethodSettings(SparseSettings):
-    """One entry of a recipe's list of methods: a name, and parts that differ from the recipe's ``sparse``."""
+    """One entry of a recipe's list of methods: a name, and what differs from the rest of the recipe."""
 
     name: str = Field(description="method, see `regrow list methods`")
     label: str | None = Field(default=None, pattern=r"^[a-z0-9_.+]+$", description="name in tables; null = name")
+    source: SourceSettings | None = Field(default=None, description="run of the study that this one starts from")
+    training: dict[str, Any] = Field(default_factory=dict, description="settings of training that differ")
+    model: dict[str, Any] = Field(default_factory=dict, description="settings of the network that differ")
+    narrow: bool = Field(default=False, description="dense: at the width whose weights are as many as the active ones")
+    compute: Literal["steps", "forward_backward"] = Field(
+        default="steps", description="forward_backward: as many steps as cost the training FLOPs of the dense recipe"
+    )
+    compute_of: str | None = Field(default=None, description="as many steps as cost the training FLOPs of that arm")
+
+    @property
+    def arm(self) -> str:
+        """Its name in tables."""
+        return self.label or self.name
+
+    @model_validator(mode="after")
+    def _controls(self) -> Self:
+        if self.narrow and self.name != "dense":
+            raise ValueError("narrow is for dense training")
+        if self.compute_of is not None and self.compute != "steps":
+            raise ValueError("give either compute or compute_of")
+        if self.name == "dense" and self.source is not None and self.source.masks is not None:
+            raise ValueError("dense training has no masks; leave source.masks out, or use static")
+        return self
+
+
+class SourceRun(Settings):
+    """The run that one starts from, as planned.
+
+    ``run`` names its folder; ``fingerprint`` is that of its settings, so what it was is part of what this run is.
+    """
+
+    run: str
+    fingerprint: str
+    weights: Literal["initial", "final"] | float
+    masks: Literal["final", "magnitude"] | None
+    scope: Literal["layer", "global"]
 
 
 class SeedSettings(Settings):
@@ -178,7 +232,7 @@ class SupConSettings(Settings):
 class TrainingSettings(Settings):
     """The optimisation."""
 
-    steps: int | None = Field(default=None, ge=1, description="optimiser steps; or give epochs")
+    steps: int | None = Field(default=None, ge=0, description="optimiser steps; or give epochs")
     epochs: float | None = Field(default=None, gt=0, description="passes over the training images; or give steps")
     batch: int = Field(default=128, ge=1)
     accumulate: int = Field(default=1, ge=1, description="parts that a batch is split into; gradients add up")
@@ -195,6 +249,9 @@ class TrainingSettings(Settings):
     gamma: float = Field(default=0.1, gt=0, le=1, description="step schedule: factor at each milestone")
     warmup: Fraction = Field(default=0.0, description="share of training with linearly rising learning rate")
     label_smoothing: Fraction = 0.0
+    l1: float = Field(default=0.0, ge=0, description="weight of the sum of |w| over all weights that may be masked")
+    sam: float = Field(default=0.0, ge=0, description="sharpness-aware minimisation: radius rho; 0 = without")
+    stop_after: float = Field(default=1.0, gt=0, le=1, description="share of training made; schedules stay as they are")
     augment: AugmentSettings = AugmentSettings()
     ema: float | None = Field(
         default=None, gt=0, lt=1, description="decay of a moving average of the weights, which become the final ones"
@@ -235,10 +292,18 @@ class Precision(Settings):
 
 #: Settings of training that were added after the first studies, and what was done before.
 _LATER: dict[str, Any] = {"accumulate": 1, "betas": [0.9, 0.999], "eps": 1e-8, "decay_norms": True}
-_LATER |= {"ema": None, "supcon": None}
+_LATER |= {"ema": None, "supcon": None, "l1": 0.0, "sam": 0.0, "stop_after": 1.0}
+#: The same of the network.
+_LATER_OF_MODEL: dict[str, Any] = {"dropout": 0.0, "blurpool": False}
+
+#: The same of the method.
+_LATER_OF_METHOD: dict[str, Any] = {"drop_end": 0.0}
 
 #: Of the augmentation, what was there from the first study on; the rest is left out where it is off.
 _FIRST_AUGMENT = {"flip", "crop"}
+
+#: What a method's entry says to the planner alone: the run's other settings hold what came of it.
+_OF_PLANNER = ("label", "source", "training", "model", "narrow", "compute", "compute_of")
 
 
 class RunSettings(Settings):
@@ -247,26 +312,40 @@ class RunSettings(Settings):
     data: DataSettings
     model: ModelSettings
     method: MethodSettings
-    sparsity: float = Field(ge=0, lt=1)
+    sparsity: float = Field(ge=0, lt=1, description="of dense training: that of the arm it is matched with")
     seeds: SeedSettings
     training: TrainingSettings
     precision: Precision
+    source: SourceRun | None = None
+
+    @model_validator(mode="after")
+    def _length(self) -> Self:
+        if self.training.steps == 0 and (self.source is None or self.source.weights == "initial"):
+            raise ValueError("a run of 0 steps must start from weights of another run")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """The settings without what leaves the bits alone (logging, checkpoint times, labels)."""
         values = self.model_dump(mode="json")
         for key in ("checkpoint_seconds", "log_every", "precision", "channels_last"):
             del values["training"][key]
-        for key, default in _LATER.items():  # runs of before these settings keep their identity
-            if values["training"][key] == default:
-                del values["training"][key]
+        for part, later in (("training", _LATER), ("model", _LATER_OF_MODEL), ("method", _LATER_OF_METHOD)):
+            for key, default in later.items():  # runs of before these settings keep their identity
+                if values[part][key] == default:
+                    del values[part][key]
         off = AugmentSettings().model_dump(mode="json")
         values["training"]["augment"] = {
             key: value
             for key, value in values["training"]["augment"].items()
             if key in _FIRST_AUGMENT or value != off[key]
         }
-        del values["method"]["label"], values["data"]["workers"]
+        for key in _OF_PLANNER:
+            del values["method"][key]
+        del values["data"]["workers"]
+        if self.source is None:
+            del values["source"]
+        else:
+            del values["source"]["run"]
         if ":" in self.model.name:
             from regrow.models.user import source_digest  # needs torch, which settings do not
 
