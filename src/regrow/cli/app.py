@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from regrow import __version__
-from regrow.cli import check, corrupt, data, doctor, evaluate, export, listing, study
+from regrow.cli import check, corrupt, data, doctor, evaluate, export, listing, rehearse, study
 
 app = typer.Typer(
     name="regrow",
@@ -35,6 +35,7 @@ def _options(
 
 app.command("demo", epilog="Example:  regrow demo")(study.demo)
 app.command("study", epilog="Example:  regrow study quick/cifar10 --out runs/cifar10")(study.study)
+app.command("rehearse", epilog="Example:  regrow rehearse paper/s4 --micro-batch 16")(rehearse.rehearse)
 app.command("report", epilog="Example:  regrow report runs/demo --publish results/demo")(study.report)
 app.command("check", epilog="Example:  regrow check --model runs/demo/runs/set-s0.5-seed0 --images photos")(check.check)
 app.command("corrupt", epilog="Example:  regrow corrupt cifar10 --out CIFAR-10-C --corruptions brightness,contrast")(

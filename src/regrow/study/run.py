@@ -128,7 +128,9 @@ def plan_study(
         if run.source is not None:
             require_fitting(run.settings, details[run.name], by_name[run.source], details[run.source])
     as_written = [run for run in runs if not run.note and not run.settings.method.training] or runs
-    epochs = min(details[run.name]["epochs"] for run in as_written)  # of matched and shortened controls less may do
+    epochs = min(  # of matched and shortened controls less may do; an epoch without its last part is one
+        run.settings.training.epochs or details[run.name]["epochs"] for run in as_written
+    )
     if epochs < TIER_EPOCHS.get(recipe.tier, 0):
         raise InputError(
             f"tier {recipe.tier} needs {TIER_EPOCHS[recipe.tier]:g} epochs, this recipe trains for {epochs:.3g}.",
@@ -142,6 +144,7 @@ def plan_study(
                 n_classes=spec.n_classes,
                 image_size=spec.image_size,
                 frames=spec.frames,
+                forward_flops=next(iter(details.values()))["flops"]["forward_dense"],
                 also=[run.settings.model for run in runs],
             )
     precision, probe = arithmetic

@@ -15,6 +15,9 @@ from regrow.training.loop import make_fabric
 from regrow.training.network import build_network, build_optimizer, channels_last_fault
 from regrow.training.settings import ModelSettings, Precision, TrainingSettings
 
+#: Operations of a timed step on a processor, at most.
+MOST_FLOPS = 1e11
+
 #: A faster arithmetic is taken only when it gains at least this much.
 WORTHWHILE = 1.15
 
@@ -26,6 +29,7 @@ def choose_precision(
     n_classes: int,
     image_size: int,
     frames: int | None = None,
+    forward_flops: float = 0.0,
     rounds: int = 3,
     also: Sequence[ModelSettings] = (),
 ) -> tuple[Precision, dict[str, Any]]:
@@ -37,12 +41,18 @@ def choose_precision(
         n_classes: outputs of the network.
         image_size: side of its input, pixels.
         frames: of its input, where it takes clips.
+        forward_flops: of one input, to time fewer of them where a processor would take too long for a whole part; 0 =
+            not known.
         also: further networks of the study, which are not timed; channels-last order must suit them too.
         rounds: timed rounds; in each, every candidate makes two steps in turn.
 
     Returns:
-        The precision, and the probe: ``step_s`` (median seconds of a step by candidate), ``reason``, ``threads``.
+        The precision, and the probe: ``step_s`` (median seconds of a step by candidate), ``reason``, ``threads``, and
+        ``images``, how many were timed, from which a step's seconds follow in proportion.
     """
+    n = n_wanted = -(-training.batch // training.accumulate) * passes_per_step(training)
+    if forward_flops and not torch.cuda.is_available():
+        n = min(n, max(2, int(MOST_FLOPS / (3 * forward_flops))))
     dtypes = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
     layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
     shape = (3, *([] if frames is None else [frames]), image_size, image_size)
@@ -59,7 +69,10 @@ def choose_precision(
     ):
         layouts = [False]
     candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]
-    timers = {c: _Stepper(model, training, c, n_classes, shape) for c in candidates}
+    large = ""
+    if n < n_wanted:
+        large, candidates, rounds = f"too large to time more than {n} inputs here", candidates[:1], 1
+    timers = {c: _Stepper(model, training, c, n_classes, shape, n) for c in candidates}
     times: dict[Precision, list[float]] = {c: [] for c in candidates}
     slow: set[Precision] = set()
     for _ in range(rounds):
@@ -69,7 +82,7 @@ def choose_precision(
         best = min(min(values) for values in times.values())
         slow |= {c for c, values in times.items() if min(values) > 3 * best}  # emulated bf16: do not wait for it again
     step_s = {c: statistics.median(values) for c, values in times.items()}
-    chosen, reason = candidates[0], "pinned by the recipe" if len(candidates) == 1 else ""
+    chosen, reason = candidates[0], large or ("pinned by the recipe" if len(candidates) == 1 else "")
     if not reason:
         fastest = min(step_s, key=step_s.__getitem__)
         gain = step_s[candidates[0]] / step_s[fastest]
@@ -82,6 +95,7 @@ def choose_precision(
         "step_s": {_name(c): round(s, 6) for c, s in step_s.items()},
         "reason": reason,
         "threads": torch.get_num_threads(),
+        "images": n,
     }
     return chosen, probe
 
@@ -98,12 +112,12 @@ class _Stepper:
         precision: Precision,
         n_classes: int,
         shape: tuple[int, ...],
+        n: int,
     ) -> None:
         self.fabric = make_fabric(precision)
         network = build_network(model, n_classes, shape[-1], seed=0, precision=precision).to(self.fabric.device)
         self.model, self.optimizer = self.fabric.setup(network, build_optimizer(network, training))
-        n = -(-training.batch // training.accumulate)  # one part of a batch shows the arithmetic as well
-        n *= passes_per_step(training)
+        self.factor = training.batch * passes_per_step(training) / n  # a part of a batch shows the arithmetic as well
         inputs = torch.zeros(n, *shape)
         layout = torch.channels_last if precision.channels_last else torch.contiguous_format
         self.inputs = inputs.to(self.fabric.device).contiguous(memory_format=layout)
@@ -111,7 +125,7 @@ class _Stepper:
         self.seconds(steps=1)  # warm-up: kernels are chosen and memory is taken here
 
     def seconds(self, steps: int) -> float:
-        """Mean wall seconds of a training step."""
+        """Mean wall seconds of a training step on a whole batch, in proportion to the inputs that are timed."""
         start = time.perf_counter()
         loss = torch.zeros(())
         for _ in range(steps):
@@ -120,4 +134,4 @@ class _Stepper:
             self.fabric.backward(loss)
             self.optimizer.step()
         float(loss.detach())  # waits for the device
-        return (time.perf_counter() - start) / steps
+        return (time.perf_counter() - start) / steps * self.factor
