@@ -130,10 +130,12 @@ def topology(view: StudyView, arms: Sequence[Arm]) -> Section:
     layers = tables.layers(view, arms)
     if layers.rows:
         kept = [str(row[0]) for row in layers.rows if row[-1]]
+        rest = [str(row[0]) for row in layers.rows if not row[-1]]
+        which = listed(kept) if len(kept) <= len(rest) or not rest else f"all but {listed(rest)}"
         blocks.append(
             Prose(
                 f"The allocation keeps {len(kept)} of {plural(len(layers.rows), 'layer')} dense in at "
-                f"least one arm: {listed(kept)}."
+                f"least one arm: {which}."
                 if kept
                 else "The allocation keeps no layer dense.",
                 "",

@@ -93,7 +93,7 @@ class ClipKind:
 
     def mean_over(self, chosen: EvaluationSettings, names: Sequence[str]) -> tuple[list[str], str]:
         """All of them."""
-        return _without_stand_ins(chosen, names), f"of {video.COLUMNS[chosen.column].split(',')[0]}"
+        return _without_stand_ins(chosen, names), f"of the types of {video.COLUMNS[chosen.column].split(',')[0]}"
 
     def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
         """What must be said of them."""
