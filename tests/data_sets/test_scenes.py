@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,7 @@ def test_power_falls_as_in_photographs() -> None:
     power = (np.abs(np.fft.fft2(grey)) ** 2).mean(0)
     f = np.hypot(np.fft.fftfreq(180)[:, None], np.fft.fftfreq(240)[None])
     edges = np.geomspace(0.02, 0.5, 9)
-    mean = [power[(f >= low) & (f < high)].mean() for low, high in zip(edges, edges[1:], strict=False)]
+    mean = [power[(f >= low) & (f < high)].mean() for low, high in itertools.pairwise(edges)]
     slope = np.polyfit(np.log(edges[:-1]), np.log(mean), 1)[0]
     assert -2.4 < slope < -1.6
 
