@@ -219,25 +219,28 @@ def _open(source: str, split: str, data_root: Path | None, side: int | None, sca
         raise UnknownNameError("source", source, data.names(), "give one of these, or a folder of pictures.")
     images = data.load_images(source, split, root=data_root, progress=bar(source))
     name = source if split == "test" else f"{source}/{split}"  # only test sets were published
-    return _Given(ArrayPictures(name, images.images, images.labels, images.spec.classes), name, "npy", [])
+    notes = [images.spec.caveat] if images.spec.caveat else []
+    return _Given(ArrayPictures(name, images.images, images.labels, images.spec.classes), name, "npy", notes)
 
 
 def _folder(path: Path, side: int | None, scale: str | None) -> _Given:
     """Pictures of a folder, prepared as for the published sets where it is one of their sources."""
     from regrow import data
     from regrow.corruptions.scales import SCALES
-    from regrow.data import pictures
+    from regrow.data import marker, pictures
+
+    notes = list(marker.caveats([path]))
 
     if (path / "wnids.txt").exists() or (path / "val" / "val_annotations.txt").exists():
         if (side or 64) != 64:
             raise InputError(f"--side {side}: pictures of Tiny-ImageNet have 64 px.", "leave --side out.")
         tiny = pictures.tiny_imagenet(path)
-        return _Given(tiny, tiny.name, "tree", [data.spec("tiny_imagenet").caveat])
+        return _Given(tiny, tiny.name, "tree", notes or [data.nominal_spec("tiny_imagenet").caveat])
     if scale is not None and scale not in SCALES:
         raise UnknownNameError("scale", scale, SCALES, "leave --scale out.")
     side = side or SCALES[scale or "imagenet"]
     found = pictures.folder(path, side)
-    return _Given(found, found.name, "tree", [])
+    return _Given(found, found.name, "tree", notes)
 
 
 def _preview(pictures: Labelled, path: Path, wanted: _Wanted) -> None:

@@ -87,8 +87,10 @@ def write(
 ) -> tuple[Sequence[Row], dict[str, str]]:
     """Write the set; its rows, and what was skipped."""
     from regrow.corruptions import writer
+    from regrow.data import marker
 
-    notes = [f"{len(found.missing)} clips of the list are not there, e.g. {found.missing[0]}"] if found.missing else []
+    notes = [*marker.caveats([found.root])]
+    notes += [f"{len(found.missing)} clips of the list are not there, e.g. {found.missing[0]}"] if found.missing else []
     tree = writer.write_clips(
         found,
         out_dir,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from regrow.cli.console import out, print_json, print_table
 from regrow.cli.study import DataRoot
+from regrow.errors import DataError, InputError
 
 app = typer.Typer(help="What data there is, and how to get the rest.", no_args_is_help=True)
 
@@ -44,6 +46,7 @@ def get(
 ) -> None:
     """Download a data set from its official address, check its digest and unpack it."""
     from regrow import data
+    from regrow.data import marker
 
     if name == "frost":
         from regrow.data import frost
@@ -55,4 +58,40 @@ def get(
         where = data.require(
             name, root=data_root, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
+    if marker.read(where) is not None:
+        raise DataError(f"{where} is generated: it is not {name}.", "remove it or move it away, then again.")
     out.print(f"{name}: {where}", markup=False)
+
+
+@app.command("generate", epilog="Example:  regrow data generate cifar10 ucf101 --root generated")
+def generate(
+    root: Annotated[Path, typer.Option("--root", help="Data root to write below; made when absent.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="cifar10, cifar100, tiny_imagenet, imagenet_samples, ucf101, video, clips; by default all.",
+            show_default=False,
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes, of one set whose classes are a choice.")
+    ] = None,
+    train: Annotated[int | None, typer.Option(help="Training images in all, of one set that has them.")] = None,
+    test: Annotated[int | None, typer.Option(help="Test images in all, likewise.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other images of the same classes.")] = 0,
+) -> None:
+    """Make pictures and clips in official layouts, to try recipes where real data are not at hand; marked as such."""
+    from regrow.data import generated
+
+    chosen = names or generated.possible()
+    for name in chosen:
+        generated.layout_of(name)  # a wrong name is refused before anything is written
+    if len(chosen) > 1 and any(amount is not None for amount in (classes, train, test)):
+        raise InputError("--classes, --train and --test are for one set.", "name one set, or leave them out.")
+    for name in chosen:
+        place = generated.write(name, root, classes=classes, train=train, test=test, seed=seed)
+        out.print(f"{name}: {place} (generated)", markup=False)
+    if left_out := [name for name in generated.names() if not names and name not in chosen]:
+        out.print(
+            f"{', '.join(left_out)}: left out, coded video needs PyAV (pip install 'regrow[video]')", markup=False
+        )

@@ -51,6 +51,7 @@ def evaluate(
 ) -> None:
     """Score one network on corrupted images; every score comes with its formula."""
     from regrow.cli.corrupt import parse_severities
+    from regrow.data import marker
     from regrow.study import check, score
 
     asked = _Asked(
@@ -78,7 +79,7 @@ def evaluate(
         score.save(records, out_dir, Path(source).resolve().name, made_from)
     if other is not None:
         found = [*found, *asked.differences(records, other)]
-    notes = asked.notes(checked.spec.image_size)
+    notes = [*marker.notes(checked.spec), *asked.notes(checked.spec.image_size)]
     if as_json:
         cells = {f"{name}.{severity}": record.accuracy for (name, severity), record in records.items()}
         print_json({"scores": [row._asdict() for row in found], "accuracy": cells, "notes": notes})
@@ -174,13 +175,14 @@ class _Asked:
     def notes(self, side: int) -> list[str]:
         """What must be said of corruptions that were made here."""
         from regrow import corruptions, data
+        from regrow.corruptions import writer
         from regrow.corruptions.frost import folder_under
         from regrow.study.kinds import cell_notes
 
         if self.is_published:
-            return []
+            return writer.caveats(Path(self.source))
         frost = folder_under(self.data_root)
-        caveat = data.spec(self.source).caveat
+        caveat = data.spec(self.source, root=self.data_root).caveat
         notes = cell_notes(self.names or corruptions.names(), side, self.mode, stored=self.stored, frost=frost)
         return notes + ([caveat] if caveat else [])
 

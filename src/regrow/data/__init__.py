@@ -15,7 +15,7 @@ import pkgutil
 from pathlib import Path
 
 from regrow import files
-from regrow.data import sets
+from regrow.data import marker, sets
 from regrow.data.cues import reliance
 from regrow.data.fileset import FileSet
 from regrow.data.on_disk import nominal
@@ -208,10 +208,12 @@ def status(root: str | Path | None = None) -> list[dict[str, object]]:
 
     Returns:
         Rows ``name``, ``classes`` (number), ``pixels`` (side), ``splits`` (text, e.g. "train 50000, test 10000"),
-        ``found`` (bool: all of it, or generated here), ``where`` (text, empty when nothing is found) and ``note``
-        (what is missing and how to get it; else empty).
+        ``found`` (bool: all of it, or generated here), ``where`` (text, empty when nothing is found; it says
+        "generated" of folders that are marked so) and ``note`` (what is missing and how to get it, and what must be
+        said of generated folders; else empty).
     """
     roots = find_root(root)
+    generated = marker.below(roots)
     rows: list[dict[str, object]] = []
     for name in names():
         found = _get(name)
@@ -222,6 +224,9 @@ def status(root: str | Path | None = None) -> list[dict[str, object]]:
         note = ""
         if not whole and lacks:
             note = found.spec.hint if len(lacks) == len(parts) else f"lacks {', '.join(lacks)}: {found.spec.hint}"
+        made = {str(folder): each for folder, each in generated if each.facts.get("data") == name}
+        where = list(places) if found.fetch else [_where(found), *made]
+        note = "; ".join(filter(None, [note, *(made[place].caveat for place in where if place in made)]))
         rows.append(
             {
                 "name": name,
@@ -229,7 +234,7 @@ def status(root: str | Path | None = None) -> list[dict[str, object]]:
                 "pixels": found.spec.image_size,
                 "splits": ", ".join(f"{split} {n}" for split, n in found.spec.splits.items()),
                 "found": not lacks,
-                "where": ", ".join(places) if found.fetch else _where(found),
+                "where": ", ".join(f"{place} ({made[place].words()})" if place in made else place for place in where),
                 "note": note,
             }
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from regrow import clips, seeds
 from regrow.data import clips as clip_folders
-from regrow.data import huggingface, imagenet, packed, pictures
+from regrow.data import huggingface, imagenet, marker, packed, pictures
 from regrow.data.cifar import SUBSET
 from regrow.data.clips import ClipFolder
 from regrow.data.fileset import ClipSource, FileSet, PictureSource, Source
@@ -159,8 +160,9 @@ def sampling_of(options: Options) -> Sampling:
 
 def nominal(base: DataSpec, options: Options) -> DataSpec:
     """The published facts of a set under its options, without its files; of chosen classes an equal share of images."""
-    chosen = of_classes(base, options["classes"] if len(options["classes"]) == 1 else [])
-    n = len(options["classes"]) if len(options["classes"]) > 1 else chosen.n_classes
+    named = options.get("classes", [])
+    chosen = of_classes(base, named if len(named) == 1 else [])
+    n = len(named) if len(named) > 1 else chosen.n_classes
     counts = {split: count * n // base.n_classes for split, count in base.splits.items()}
     sampling = sampling_of(options) if "frames" in options else None
     return replace(
@@ -224,7 +226,7 @@ def _described(
     if options["classes"]:
         parts = replace(parts, train=_of(parts.train, spec), test=_of(parts.test, spec))
     skipped: dict[str, tuple[Any, ...]] = {"train": (), "test": ()}
-    caveats = list(parts.caveats)
+    caveats = [*parts.caveats, *marker.caveats(_places(parts))]
     if options["on_error"] == "skip":
         for split in SPLITS:
             part: Part = getattr(parts, split)
@@ -249,6 +251,13 @@ def _described(
         views=views,
     )
     return spec, parts, skipped
+
+
+def _places(parts: Parts) -> list[Path]:
+    """Where the files of a set are: its folders, and files that are named apart from them."""
+    found = [part.listing for part in (parts.train, parts.test) if isinstance(part.listing, Listing)]
+    apart = [Path(place) for listing in found for place in listing.places if os.path.isabs(place)]
+    return [*(listing.root for listing in found), *apart]
 
 
 def _of(part: Part, spec: DataSpec) -> Part:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from regrow import files, seeds
+from regrow.data import marker
 from regrow.data.cifar import SUBSET
 from regrow.data.pictures import files_below, open_picture, tiny_imagenet
 from regrow.data.spec import DataSet, DataSpec, Images, ImageSet, Options, Progress, Request, of_classes
@@ -38,9 +39,15 @@ def dataset(spec: DataSpec) -> DataSet:
 
 
 def describe(whole: DataSpec, options: Options, roots: Sequence[Path]) -> DataSpec:
-    """The facts under the option ``classes``: with a choice of them, the numbers of images are those that are there."""
-    spec = of_classes(whole, options["classes"])
-    if spec is whole or (folder := find(roots, None)) is None:
+    """The facts under the option ``classes``.
+
+    With a choice of classes, or of a generated set, the numbers of images are those that are there.
+    """
+    spec, folder = of_classes(whole, options["classes"]), find(roots, None)
+    generated = marker.at(folder) if folder is not None else None
+    if generated is not None:
+        spec = generated.label(spec)
+    if folder is None or spec is whole:
         return spec
     counts = {"train": len(_rows(whole, spec, folder, "train")), "test": len(_rows(whole, spec, folder, "test"))}
     return replace(spec, splits=counts)

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from regrow import corruptions, files
+from regrow.data import marker
 from regrow.errors import InputError
 from regrow.evaluation.records import load_record
 from regrow.report.check import CheckView, render_check
@@ -52,6 +53,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
     names = list(dict.fromkeys(name for name, severity in result.accuracy if severity))
     records = {name: corruptions.get(name) for name in names}
     notes = cell_notes(names, result.checked.spec.image_size, result.mode, stored=result.stored)
+    notes += marker.notes(result.checked.spec, result.folder)
     notes += [f"skipped {line}" for line in result.skipped]
     view = CheckView(
         model=result.checked.name,

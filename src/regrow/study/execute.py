@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from regrow import analysis, data, files
+from regrow.data import marker
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError
 from regrow.evaluation.evaluate import Predict, averaged, evaluate_cell, predictor
@@ -64,6 +65,11 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     if weights.meta.get("fingerprint") != stored["fingerprint"]:
         raise DataError(f"{weights_file} belongs to a run with other settings.", f"remove it: rm {weights_file}")
     cells = open_cells(store.cells, settings.data.name, lambda: _test_images(settings, data_root))
+    if marker.is_generated(spec_of(weights, settings).caveat) != marker.is_generated(cells.spec.caveat):
+        raise DataError(
+            f"{weights_file} and the test images are not both of real or both of generated data.",
+            "choose another --out, or give the data that the study was begun with.",
+        )
     digest = files.file_digest(weights_file)
     device = make_fabric(settings.precision).device
     model = restore(weights, settings).to(device)

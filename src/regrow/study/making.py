@@ -16,6 +16,7 @@ import numpy.typing as npt
 from regrow import corruptions, data, files
 from regrow.corruptions import stand_ins
 from regrow.corruptions.frost import folder_under
+from regrow.corruptions.writer import caveats
 from regrow.data.batches import Rows
 from regrow.data.fileset import ClipSource
 from regrow.data.on_disk import place
@@ -56,6 +57,8 @@ def make_cells(
     notes = kind.notes(chosen, spec.image_size, frost)
     notes += [spec.caveat] if spec.caveat else []
     notes += [stand_ins.NOTE] if chosen.stand_ins else []
+    if chosen.published:
+        notes += caveats(place(chosen.published.folder, data.find_root(data_root), "evaluation.published"))
     options: dict[str, Any] = {"seed": chosen.seed, "stored": chosen.stored}
     options |= {"column": chosen.column} if spec.frames is not None else {"mode": chosen.mode}
     source: dict[str, Any] = {

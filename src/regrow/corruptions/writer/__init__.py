@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from regrow.corruptions.writer.clips import Clips, ClipSettings, choose_clip_names, severities_in, write_clips
 from regrow.corruptions.writer.folders import Tree
-from regrow.corruptions.writer.manifest import Progress, Row, choose_names
+from regrow.corruptions.writer.manifest import Progress, Row, caveats, choose_names
 from regrow.corruptions.writer.npy import write_cifar_style
 from regrow.corruptions.writer.pictures import ArrayPictures, Pictures
 from regrow.corruptions.writer.preview import preview, preview_clip
@@ -30,6 +30,7 @@ __all__ = [
     "Progress",
     "Row",
     "Tree",
+    "caveats",
     "choose_clip_names",
     "choose_names",
     "preview",

@@ -309,3 +309,10 @@ def told_when_full(folder: Path) -> Iterator[None]:
                 f"{error.filename or folder} cannot be written ({error.strerror}).", "choose another --out."
             ) from None
         raise
+
+
+def caveats(folder: Path) -> list[str]:
+    """What must be said of a set that was written here; nothing of one that has no manifest of ours."""
+    with contextlib.suppress(DataError):
+        return [str(line) for line in Manifest.read(folder).facts.get("caveats", [])]
+    return []
