@@ -200,6 +200,9 @@ def json_schema() -> dict[str, Any]:
     schema = Recipe.model_json_schema(by_alias=True)
     items = schema["properties"]["methods"]["items"]
     schema["properties"]["methods"]["items"] = {"anyOf": [{"type": "string"}, items]}  # a bare name will do
+    trained = [key for key in schema["required"] if key in TRAINED or key == "training"]
+    schema["required"] = [key for key in schema["required"] if key not in trained]
+    schema["anyOf"] = [{"required": trained}, {"required": ["runs_of"]}]
     return schema
 
 
