@@ -52,7 +52,11 @@ def test_every_packaged_recipe_loads_and_resolves_to_itself(name: str) -> None:
 def test_packaged_recipes_keep_the_number_of_updates(name: str) -> None:
     recipe = recipes.load(name)
     train, chosen = recipe.training, recipe.data
-    n = chosen.train_images or data.nominal_spec(chosen.name, chosen.options).splits["train"] if train.steps is None else 0
+    n = (
+        chosen.train_images or data.nominal_spec(chosen.name, chosen.options).splits["train"]
+        if train.steps is None
+        else 0
+    )
     steps = train.steps or int((train.epochs or 0) * (n // train.batch))
     interval = recipe.sparse.interval or int(steps * recipe.sparse.stop / (recipe.sparse.updates or 0))
     updates = sum(1 for t in range(1, int(steps * recipe.sparse.stop)) if t % interval == 0)

@@ -20,7 +20,7 @@ from regrow.corruptions.writer import caveats
 from regrow.data.batches import Rows
 from regrow.data.fileset import ClipSource
 from regrow.data.on_disk import place
-from regrow.data.published import LazyPictures, open_published
+from regrow.data.published import N_SEVERITIES, LazyPictures, open_published
 from regrow.data.spec import DataSpec
 from regrow.errors import UnknownNameError
 from regrow.study.cells import SCHEMA, CellSet, load_array, set_of
@@ -179,7 +179,7 @@ def _make_stand_ins(test: data.ImageSet | data.FileSet, chosen: EvaluationSettin
         test.labels,
         spec.classes,
         chosen.stand_ins,
-        chosen.severities,
+        range(1, N_SEVERITIES + 1),  # a published tree has all: readers rank its folders
     )
 
 

@@ -119,10 +119,14 @@ def plan_study(
     subsets = {run.settings.data.train_images for run in runs}
     amounts = {n: n or spec.splits["train"] for n in subsets} if missing else _amounts(recipe, subsets, data_root)
     details: dict[str, dict[str, Any]] = {}
+    known: dict[str, dict[str, Any]] = {}
     for run in runs:  # before the probe: impossible settings must be refused at once
         n_images = amounts[run.settings.data.train_images]
         _require_possible(run.settings, n_images, spec)
-        details[run.name] = describe(run.settings, spec, n_images=n_images)
+        kind = files.value_digest({**run.settings.identity(), "seeds": None})
+        if kind not in known:  # a plan does not depend on seeds
+            known[kind] = describe(run.settings, spec, n_images=n_images)
+        details[run.name] = known[kind]
     by_name = {run.name: run.settings for run in runs}
     for run in runs:
         if run.source is not None:
