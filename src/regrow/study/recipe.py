@@ -230,8 +230,8 @@ def read_text(recipe: str) -> tuple[str, str]:
             raise InputError(f"recipe {path} is not text.", "give a YAML file.") from None
     if path.is_dir():
         raise InputError(f"recipe {path} is a folder.", "give a YAML file, or a name of `regrow list recipes`.")
-    if recipe.removesuffix(".yaml") in names():
-        name = recipe.removesuffix(".yaml")
+    name = recipe.removesuffix(".yaml").removeprefix("recipes/")
+    if name in names():
         return resources.files("regrow.recipes").joinpath(*f"{name}.yaml".split("/")).read_text(), name
     raise UnknownNameError(
         "recipe", recipe, names(), "give the path of a YAML file, or a name of `regrow list recipes`."
