@@ -1,4 +1,4 @@
-"""The nine scenarios in small, cut shorter still, from real files to the page; ``make test-studies`` runs them whole."""
+"""The nine scenarios in small, cut shorter still, from files to the page; ``make test-studies`` runs them whole."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SAID = {
         "stand-ins are no corruptions of 3DCC",
     ],
     "small/s7": ["train and test files are the same", "one file a class"],
-    "small/s8": ["different frames of the same videos", "one file a class"],
-    "small/s9": ["different frames of the same videos", "one file a class"],
+    "small/s8": ["different frames of the same videos", "one file a class", "no split of UCF101"],
+    "small/s9": ["different frames of the same videos", "one file a class", "no split of UCF101"],
 }
 
 

@@ -66,7 +66,7 @@ def load_study(folder: Path) -> StudyView:
         common=common,
         common_words=words,
         examples=_examples(cells, recipe) if cells else {},
-        notes=[*(cells.notes if cells else []), *_origin(recipe), *_notes(runs)],
+        notes=[*(cells.notes if cells else []), *recipe.notes, *_origin(recipe), *_notes(runs)],
         started=sum(run.attempts for run in runs),
     )
 

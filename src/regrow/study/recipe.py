@@ -94,6 +94,7 @@ class Recipe(Settings):
     schema_version: int = Field(default=SCHEMA, alias="schema", ge=1, le=SCHEMA)
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the default output folder")
     title: str = ""
+    notes: list[str] = Field(default_factory=list, description="sentences that must stand on the study's page")
     runs_of: str | None = Field(
         default=None, description="recipe whose trained networks are tested here; what trains them is taken from it"
     )
