@@ -236,9 +236,13 @@ def test_workers_change_nothing_and_any_step_can_be_next(videos: Callable[..., F
 
 
 def test_an_error_in_a_worker_is_told_as_it_is(videos: Callable[..., FileSet]) -> None:
-    batches = StreamedBatches(videos(frames=100), 2, how=Geometry(), workers=1)
-    with pytest.raises(DataError, match="a clip needs 100"):
-        batches.batch(0)
+    said = []
+    for workers in (0, 1):
+        batches = StreamedBatches(videos(frames=100), 2, how=Geometry(), workers=workers)
+        with pytest.raises(DataError, match="a clip needs 100") as error:
+            batches.batch(0)
+        said.append(str(error.value))
+    assert said[0] == said[1]
 
 
 def test_batches_that_cannot_be_are_refused(images: FileSet) -> None:
