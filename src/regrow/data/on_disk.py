@@ -33,6 +33,8 @@ from regrow.errors import DataError, InputError, UnknownNameError
 #: Normalisation of ImageNet, which sets of photographs without one of their own use.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPLITS = ("train", "test")
+#: Names of the classes of published sets until their files say them.
+UNNAMED = "class {}"
 
 #: Options of all sets of pictures.
 #: ``packed`` = shorter side in pixels at which pictures are kept, once decoded, in few files below the last data root;
@@ -164,14 +166,20 @@ def _require_positive(options: Options, *keys: str) -> None:
 
 
 def nominal(base: DataSpec, options: Options) -> DataSpec:
-    """The published facts of a set under its options, without its files; of chosen classes an equal share of images."""
-    chosen = of_classes(base, options["classes"] if len(options["classes"]) == 1 else [])
-    n = len(options["classes"]) if len(options["classes"]) > 1 else chosen.n_classes
-    counts = {split: count * n // base.n_classes for split, count in base.splits.items()}
+    """The published facts of a set under its options, without its files; of chosen classes an equal share of images.
+
+    Where only the files say the classes' names, chosen ones are taken as they are.
+    """
+    chosen = options["classes"]
+    if len(chosen) > 1 and base.classes[0] == UNNAMED.format(0):
+        classes = tuple(sorted(map(str, chosen)))
+    else:
+        classes = of_classes(base, chosen).classes
+    counts = {split: count * len(classes) // base.n_classes for split, count in base.splits.items()}
     sampling = sampling_of(options) if "frames" in options else None
     return replace(
         base,
-        classes=base.classes[:n],
+        classes=classes,
         splits=counts,
         image_size=int(options.get("size", base.image_size)),
         frames=sampling.frames if sampling else None,
@@ -395,6 +403,8 @@ def table(options: Options, roots: Sequence[Path]) -> Parts:
     except DataError:
         if options["test_split"] != "test":
             raise
+        return held_out(train, options["test_share"], same=False)
+    if test.sources == train.sources:  # one table that names no split is found by any name
         return held_out(train, options["test_share"], same=False)
     check_classes(train, test)
     return Parts(Part.whole(train), Part.whole(test))
