@@ -16,7 +16,7 @@ import io
 import itertools
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -121,7 +121,7 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, w
         rate = rate_of(stream)
         times: list[int | None] = []
         found = list(_pictures(container, times))
-        base, announced = stream.time_base, stream.frames
+        base, announced = stream.time_base, _announced(container)
     if whole and found and len(found) < announced - _MAY_LACK:
         raise DataError(
             f"{name} is cut short or damaged: {len(found)} of its {announced} frames can be decoded.",
@@ -129,8 +129,7 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, w
         )
     if not found or n_frames == 0:
         raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
-    if any(frame.shape != found[0][1].shape for _, frame in found):
-        raise DataError(f"the frames of {name} change their size.", "remove or replace it, or code it anew.")
+    _require_one_size((frame for _, frame in found), name)
     if n_frames is not None and len(found) < n_frames:
         return Clip(_held(found, n_frames, _places(times, n_frames, base, rate)), rate, content, suffix)
     frames = np.empty((len(found) if n_frames is None else n_frames, *found[0][1].shape), np.uint8)
@@ -139,19 +138,53 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, w
     return Clip(frames, rate, content, suffix)
 
 
-@dataclass(frozen=True)
+def _announced(container: InputContainer) -> int:
+    """Frames that a file says it has, without those that an edit list cuts away; 0 where it does not say.
+
+    An edit list hides what is before the start of a clip that was cut out without coding it anew.
+    """
+    stream = container.streams.video[0]
+    entries = getattr(stream, "index_entries", ()) if "mp4" in container.format.name else ()  # PyAV 16 on
+    shown = sum(not entry.is_discard for entry in entries)
+    return min(stream.frames, shown) if shown else stream.frames
+
+
+#: Decoders of codecs whose packets are one frame each, shown at the packet's time; others hold hidden or empty ones.
+_FRAME_BY_FRAME = {"h264", "hevc", "vp9", "av1", "libdav1d", "libaom"}
+
+Times = npt.NDArray[np.int64]
+
+
+def _no_times() -> Times:
+    return np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
 class _Index:
     """Where the frames of a file are.
 
     Attributes:
         count: how many frames can be decoded.
         times: presentation time of each, where the packets' times can be trusted; else empty, and frames are counted.
+        key_times: presentation times of the key frames, in the order of decoding.
+        key_packets: number of the packet of each.
         is_jpeg: whether every packet is a picture of its own.
     """
 
     count: int
-    times: tuple[int, ...]
-    is_jpeg: bool
+    times: Times = field(default_factory=_no_times, repr=False)
+    key_times: Times = field(default_factory=_no_times, repr=False)
+    key_packets: Times = field(default_factory=_no_times, repr=False)
+    is_jpeg: bool = False
+
+    def start(self, number: int) -> int:
+        """The packet from which on a frame can be decoded: the last key frame that is not shown after it.
+
+        A key frame that comes before it in the file may be shown after it (open groups of pictures); what is between
+        them needs the one before.
+        """
+        before = np.flatnonzero(self.key_times <= self.times[number])
+        return int(self.key_packets[before[-1]]) if len(before) else 0
 
 
 def count(path: Path, name: str = "") -> int:
@@ -168,7 +201,7 @@ def frames_at(path: Path, numbers: Sequence[int] | npt.NDArray[np.int64], name: 
 
     Args:
         path: the file.
-        numbers: which frames, in any order, from 0 to below ``count``.
+        numbers: which frames, one or more in any order, from 0 to below ``count``.
         name: for messages.
 
     Returns:
@@ -177,34 +210,47 @@ def frames_at(path: Path, numbers: Sequence[int] | npt.NDArray[np.int64], name: 
     Raises:
         DataError: it cannot be read, or a frame cannot be decoded.
     """
-    index, wanted = _index_of(path, name or path.name), sorted({int(n) for n in numbers})
-    with opened(_content(path), name or path.name) as container:
-        if index.is_jpeg:
-            packets = itertools.islice(packets_of(container), wanted[-1] + 1)
-            found = {i: _jpeg(bytes(packet)) for i, packet in enumerate(packets) if i in set(wanted)}
-        elif index.times:
-            found = _sought(container, index.times, wanted)
-        else:
-            frames = itertools.islice(decoded(container), wanted[-1] + 1)
-            found = {i: upright(frame) for i, frame in enumerate(frames) if i in set(wanted)}
+    name = name or path.name
+    index, wanted = _index_of(path, name), sorted({int(n) for n in numbers})
+    content = _content(path)
+    if index.is_jpeg:
+        found = _jpegs_at(content, name, wanted)
+    elif len(index.times) and wanted[0] >= 0 and wanted[-1] < index.count:
+        start = index.start(wanted[0])
+        found = _shown_at(content, name, index.times, wanted, start)
+        if start and len(found) < len(wanted):  # pictures refreshed piece by piece are whole some frames later
+            found = _shown_at(content, name, index.times, wanted, 0)
+    else:
+        with opened(content, name) as container:
+            frames = enumerate(itertools.islice(decoded(container), wanted[-1] + 1))
+            found = {i: upright(frame) for i, frame in frames if i in set(wanted)}
     missing = [n for n in wanted if n not in found]
     if missing:
-        raise DataError(
-            f"frame {missing[0]} of {name or path.name} cannot be decoded.", "remove or replace it, or skip such files."
-        )
+        raise DataError(f"frame {missing[0]} of {name} cannot be decoded.", "remove or replace it, or skip such files.")
+    _require_one_size(found.values(), name)
     return np.stack([found[int(n)] for n in numbers])
 
 
-def _sought(container: InputContainer, times: Sequence[int], wanted: Sequence[int]) -> dict[int, Frames]:
-    """Frames by their time, from the last key frame before the first of them on."""
-    stream, place = container.streams.video[0], {times[n]: n for n in wanted}
-    container.seek(times[wanted[0]], stream=stream, backward=True)
+def _jpegs_at(content: bytes, name: str, wanted: Sequence[int]) -> dict[int, Frames]:
     found: dict[int, Frames] = {}
-    for frame in decoded(container):
-        if frame.pts in place:
-            found[place[frame.pts]] = upright(frame)
-            if len(found) == len(place):
-                break
+    with opened(content, name) as container:
+        for i, packet in enumerate(itertools.islice(packets_of(container), wanted[-1] + 1)):
+            if i in wanted:
+                with contextlib.suppress(OSError, SyntaxError):  # a damaged picture
+                    found[i] = _jpeg(bytes(packet))
+    return found
+
+
+def _shown_at(content: bytes, name: str, times: Times, wanted: Sequence[int], start: int) -> dict[int, Frames]:
+    """Frames by their time, decoded from a packet on. Packets are left out, not sought: few formats find them."""
+    place = {int(times[n]): n for n in wanted}
+    found: dict[int, Frames] = {}
+    with opened(content, name) as container:
+        for frame in decoded(container, start=start):
+            if frame.pts in place:
+                found[place[frame.pts]] = upright(frame)
+                if len(found) == len(place):
+                    break
     return found
 
 
@@ -220,18 +266,28 @@ def _index_of(path: Path, name: str) -> _Index:
 def _indexed(path: Path, name: str, _size: int, _changed: int) -> _Index:
     content = _content(path)
     with opened(content, name) as container:
-        context = container.streams.video[0].codec_context
-        is_jpeg, is_avi = context.name == "mjpeg", container.format.name == "avi"
-        packets = [packet.pts for packet in packets_of(container)]
-    times = sorted({time for time in packets if time is not None})
-    trusted = len(times) == len(packets) and not is_avi  # times of AVI files are those of coding, not of showing
-    if packets and (is_jpeg or trusted):
-        return _Index(len(packets), () if is_jpeg else tuple(times), is_jpeg)
+        codec, is_avi = container.streams.video[0].codec_context.name, container.format.name == "avi"
+        packets = [(packet.pts, packet.is_keyframe, packet.is_discard) for packet in packets_of(container)]
+    if packets and codec == "mjpeg":
+        return _Index(len(packets), is_jpeg=True)
+    given = [time for time, _, _ in packets if time is not None]
+    whole = len(set(given)) == len(packets) > 0 and packets[0][1] and min(given) == given[0]
+    if whole and codec in _FRAME_BY_FRAME and not is_avi:  # times of AVI files are those of coding, not of showing
+        times = np.array(sorted(time for time, _, is_cut in packets if not is_cut), np.int64)
+        keys = [(time, number) for number, (time, is_key, _) in enumerate(packets) if is_key]
+        key_times, key_packets = np.array(keys, np.int64).T.copy()
+        if len(times):
+            return _Index(len(times), times, key_times, key_packets)
     with opened(content, name) as container:
         n = sum(1 for _ in decoded(container))
     if not n:
         raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
-    return _Index(n, (), False)
+    return _Index(n)
+
+
+def _require_one_size(frames: Iterable[Frames], name: str) -> None:
+    if len({frame.shape for frame in frames}) > 1:
+        raise DataError(f"the frames of {name} change their size.", "remove or replace it, or code it anew.")
 
 
 def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tuple[int | None, Frames]]:
@@ -349,16 +405,17 @@ def packets_of(container: InputContainer) -> Iterator[Any]:
             yield packet
 
 
-def decoded(container: InputContainer, times: list[int | None] | None = None) -> Iterator[Any]:
+def decoded(container: InputContainer, times: list[int | None] | None = None, *, start: int = 0) -> Iterator[Any]:
     """Frames of a video, in the order of showing; packets that cannot be decoded are left out.
 
     Args:
         container: what to read.
         times: gets the time of each packet.
+        start: number of the first packet that is decoded, a key frame.
     """
     av = library()
     context = container.streams.video[0].codec_context
-    for packet in packets_of(container):
+    for packet in itertools.islice(packets_of(container), start, None):
         if times is not None:
             times.append(packet.pts)
         with contextlib.suppress(av.error.FFmpegError):  # of many kinds, where a stream is damaged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from regrow import clips
 from regrow.clips import Clip
 from regrow.corruptions import corrupt, video
 from regrow.corruptions.draws import CounterStream
+from regrow.corruptions.video.randomness import Randomness
 from regrow.corruptions.video.transmission import DATAGRAM, lose
-from regrow.errors import InputError, UnknownNameError
+from regrow.errors import DataError, InputError, UnknownNameError
 
 av = pytest.importorskip("av", reason="PyAV is not installed (extra regrow[video])")
 
@@ -276,10 +278,32 @@ def test_packets_are_lost_whole_at_the_stated_rate() -> None:
         assert lose(sent[: 3 * DATAGRAM], 0.999, CounterStream(seed, "x", 1, [0])) == sent[:DATAGRAM]
 
 
+def test_a_loss_that_leaves_no_frame_is_drawn_again(moving: Moving) -> None:
+    record, clip, share = video.get("packet_loss"), Clip(moving(30), RATE), 0.9
+    content = clips.encode(clips.frames_of(clip.frames), RATE, "libx264", clips.DEFAULT_CRF)
+    sent = clips.transcode(content, "libx264", {"crf": "23", "g": "25"}, container="mpegts")
+    assert len(sent) > 5 * DATAGRAM
+    draws = []
+    for seed in range(6):
+        stream, found = CounterStream(seed, "clip/packet_loss", 5, [2]), None
+        draws.append(0)
+        while found is None:
+            received = lose(sent, share, stream)
+            draws[-1] += 1
+            with contextlib.suppress(DataError):
+                found = clips.read(received, len(clip))
+        lossy = record.apply(clip, share, Randomness("packet_loss", 5, seed=seed, index=2))
+        assert lossy.content == received
+        np.testing.assert_array_equal(lossy.frames, found.frames)
+        assert len(lossy) == len(clip)
+    assert max(draws) > 1
+    whole = record.apply(clip, 1.0, Randomness("packet_loss", 5))  # no draw leaves a frame
+    assert whole.content == sent
+    np.testing.assert_array_equal(whole.frames, clips.read(sent, len(clip)).frames)
+
+
 def test_a_stream_that_lost_nothing_is_the_coded_clip(coded: Clip) -> None:
     record = video.get("packet_loss")
-    from regrow.corruptions.video.randomness import Randomness
-
     whole = record.apply(coded, 0.0, Randomness("packet_loss", 1))
     plain = clips.read(clips.transcode(coded.content or b"", "libx264", {"crf": "23", "g": "25"}))
     np.testing.assert_array_equal(whole.frames, plain.frames)

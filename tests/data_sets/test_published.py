@@ -93,6 +93,19 @@ def test_real_severities_are_ranked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened.cell("sparkles", 1).images[:1][0], pixels["sparkles/2.35/n01/val_1.JPEG"])
 
 
+def test_whole_severities_are_those_of_their_folders_though_some_are_not_there(tmp_path: Path) -> None:
+    pixels = tree(tmp_path, ["fog"], ["2", "5"])
+    opened = open_published(tmp_path)
+    assert opened.severities("fog") == [2, 5]
+    for severity in (2, 5):
+        cell = opened.cell("fog", severity)
+        np.testing.assert_array_equal(cell.images[:1][0], pixels[f"fog/{severity}/n01/val_1.JPEG"])
+        assert opened.classes("fog", severity) == ["n01", "n02"]
+    for severity in (0, 1, 3, 6):
+        with pytest.raises(DataError, match=f"severities 2, 5, got {severity}"):
+            opened.cell("fog", severity)
+
+
 def test_what_is_incomplete_or_odd_is_named(tmp_path: Path) -> None:
     tree(tmp_path / "a", ["fog"], ["1", "2"])
     tree(tmp_path / "a", ["snow"], ["1"])
@@ -104,7 +117,7 @@ def test_what_is_incomplete_or_odd_is_named(tmp_path: Path) -> None:
         open_published(tmp_path / "b").cell("fog", 1).images[:]
     with pytest.raises(UnknownNameError, match="Did you mean 'fog'"):
         open_published(tmp_path / "b").cell("fgo", 1)
-    with pytest.raises(DataError, match="severities 1 to 1, got 2"):
+    with pytest.raises(DataError, match="severities 1, got 2"):
         open_published(tmp_path / "b").cell("fog", 2)
     (tmp_path / "c").mkdir()
     for path in (tmp_path / "c", tmp_path / "absent"):

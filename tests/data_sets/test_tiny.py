@@ -89,6 +89,30 @@ def test_val_sorted_into_class_folders_is_the_same(root: Path) -> None:
     np.testing.assert_array_equal(again.labels, first.labels)
 
 
+def test_chosen_classes_are_numbered_among_themselves(root: Path) -> None:
+    whole = data.load("tiny_imagenet", "train", root=root)
+    for chosen in ([CLASSES[120], CLASSES[5]], [CLASSES[5], CLASSES[7], CLASSES[120]]):
+        options = {"classes": chosen}
+        spec = data.spec("tiny_imagenet", options, root)
+        assert spec.classes == tuple(sorted(chosen))
+        assert spec.splits == {"train": 6, "test": 4}
+        found = data.load("tiny_imagenet", "train", root=root, options=options)
+        np.testing.assert_array_equal(found.images, whole.images)
+        assert [spec.classes[k] for k in found.labels] == [CLASSES[k] for k in whole.labels]
+        assert found.spec == spec
+    fewer = {"classes": [CLASSES[3], CLASSES[120]]}
+    assert data.spec("tiny_imagenet", fewer, root).splits == {"train": 3, "test": 2}
+    for split, numbers in (("train", [100, 104, 120]), ("test", [0, 20])):
+        found = data.load("tiny_imagenet", split, root=root, options=fewer)
+        assert set(found.labels.tolist()) == {1}
+        assert np.abs(found.images[:, 5, 5, 0].astype(int) - numbers).max() <= 2
+    assert data.spec("tiny_imagenet", {"classes": [121]}, root).classes == CLASSES[:121]
+    with pytest.raises(InputError, match="no class 'n0'"):
+        data.load("tiny_imagenet", "train", root=root, options={"classes": ["n0", CLASSES[5]]})
+    with pytest.raises(InputError, match="from 1 to 3"):
+        data.load("tiny_imagenet", "train", root=root, options=fewer, n=4)
+
+
 @pytest.mark.parametrize(
     ("damage", "split", "said"),
     [

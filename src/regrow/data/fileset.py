@@ -148,11 +148,7 @@ def _held(source: ClipSource, i: int) -> Images:
 
     found = clips.read(source.listing.place(i), name=source.listing.path(i), whole=True)
     first, last = source._range(i, len(found))
-    height, width = found.frames.shape[1:3]
-    size = _sized(width, height, source.held)
-    return np.stack(
-        [np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BILINEAR)) for f in found.frames[first:last]]
-    )
+    return np.stack([np.asarray(pictures.resize(Image.fromarray(f), source.held)) for f in found.frames[first:last]])
 
 
 def _sized(width: int, height: int, shorter: int) -> tuple[int, int]:

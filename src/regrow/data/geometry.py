@@ -43,7 +43,7 @@ class Draws:
     """
 
     def __init__(self, word: int) -> None:
-        self._bits = np.random.Philox(key=[word, 0])
+        self._bits = np.random.Philox(key=np.array([word, 0], np.uint64))
 
     def next(self) -> float:
         """The next number."""

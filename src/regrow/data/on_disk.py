@@ -7,6 +7,7 @@ subsets and the words that must stand beside numbers.
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -33,6 +34,8 @@ from regrow.errors import DataError, InputError, UnknownNameError
 #: Normalisation of ImageNet, which sets of photographs without one of their own use.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPLITS = ("train", "test")
+#: Names of the classes of published sets until their files say them.
+UNNAMED = "class {}"
 
 #: Options of all sets of pictures.
 #: ``packed`` = shorter side in pixels at which pictures are kept, once decoded, in few files below the last data root;
@@ -92,6 +95,8 @@ class Parts:
 
 #: From options and data roots to a set's parts.
 Lister = Callable[[Options, Sequence[Path]], Parts]
+#: From a part, the options and the split to the names of the files that cannot be used, and why not.
+Check = Callable[[Part, Options, str], list[tuple[str, str]]]
 
 
 def place(given: str, roots: Sequence[Path], what: str) -> Path:
@@ -147,27 +152,35 @@ def sampling_of(options: Options) -> Sampling:
     """
     if options["sampling"] not in WAYS:
         raise UnknownNameError("sampling", options["sampling"], WAYS, "options: {sampling: uniform}.")
-    numbers = {key: options[key] for key in ("frames", "stride", "views")}
-    for key, value in numbers.items():
-        if value != int(value) or value < 1:
-            raise InputError(f"option {key!r} must be a whole number from 1 on, got {value!r}.")
+    _require_positive(options, "frames", "stride", "views")
     for key in ("train_part", "test_part"):
         part = options[key]
         if len(part) != 2 or not all(isinstance(x, int | float) for x in part) or not 0 <= part[0] < part[1] <= 1:
             raise InputError(f"option {key!r} must be two shares such as [0, 0.6], got {part!r}.")
-    return Sampling(int(options["frames"]), options["sampling"], int(options["stride"]), int(options["views"]))
+    return Sampling(options["frames"], options["sampling"], options["stride"], options["views"])
+
+
+def _require_positive(options: Options, *keys: str) -> None:
+    for key in keys:
+        if options[key] < 1:
+            raise InputError(f"option {key!r} must be a whole number from 1 on, got {options[key]!r}.")
 
 
 def nominal(base: DataSpec, options: Options) -> DataSpec:
-    """The published facts of a set under its options, without its files; of chosen classes an equal share of images."""
-    named = options.get("classes", [])
-    chosen = of_classes(base, named if len(named) == 1 else [])
-    n = len(named) if len(named) > 1 else chosen.n_classes
-    counts = {split: count * n // base.n_classes for split, count in base.splits.items()}
+    """The published facts of a set under its options, without its files; of chosen classes an equal share of images.
+
+    Where only the files say the classes' names, chosen ones are taken as they are.
+    """
+    chosen = options.get("classes", [])
+    if len(chosen) > 1 and base.classes[0] == UNNAMED.format(0):
+        classes = tuple(sorted(map(str, chosen)))
+    else:
+        classes = of_classes(base, chosen).classes
+    counts = {split: count * len(classes) // base.n_classes for split, count in base.splits.items()}
     sampling = sampling_of(options) if "frames" in options else None
     return replace(
         base,
-        classes=base.classes[:n],
+        classes=classes,
         splits=counts,
         image_size=int(options.get("size", base.image_size)),
         frames=sampling.frames if sampling else None,
@@ -180,7 +193,7 @@ def _data_set(
     lister: Lister,
     find: Callable[[Sequence[Path], str | None], Path | None],
     source: Callable[[Pictures | Listing, Options, str, Sequence[Path]], Source],
-    check: Callable[[Part, Options], list[tuple[str, str]]],
+    check: Check,
 ) -> DataSet:
     @functools.lru_cache(maxsize=32)
     def cached(options_text: str, roots: tuple[Path, ...]) -> tuple[DataSpec, Parts, dict[str, tuple[Any, ...]]]:
@@ -212,10 +225,11 @@ def _described(
     lister: Lister,
     options: Options,
     roots: Sequence[Path],
-    check: Callable[[Part, Options], list[tuple[str, str]]],
+    check: Check,
 ) -> tuple[DataSpec, Parts, dict[str, tuple[Any, ...]]]:
     if options["on_error"] not in ("raise", "skip"):
         raise UnknownNameError("on_error", options["on_error"], ("raise", "skip"), "options: {on_error: skip}.")
+    _require_positive(options, "size")
     frames, views = None, 1
     if "frames" in options:
         sampling = sampling_of(options)
@@ -230,7 +244,7 @@ def _described(
     if options["on_error"] == "skip":
         for split in SPLITS:
             part: Part = getattr(parts, split)
-            skipped[split] = tuple(check(part, options))
+            skipped[split] = tuple(check(part, options, split))
             bad = {path for path, _ in skipped[split]}
             keep = np.array([part.listing.path(int(i)) not in bad for i in part.index], bool)
             kept = Part(part.listing, part.index[keep])
@@ -239,6 +253,11 @@ def _described(
         if names:
             shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             caveats.append(f"{len(names)} files that cannot be read were skipped: {shown}")
+    if spec.n_classes == 1:
+        raise DataError(
+            f"{parts.train.listing.name} has the class {spec.classes[0]!r} alone: there is nothing to tell apart.",
+            "give files of two classes or more.",
+        )
     for split in SPLITS:
         _require_classes(getattr(parts, split), spec, split)
     counts = {split: len(getattr(parts, split).index) for split in SPLITS}
@@ -290,11 +309,11 @@ def _require_classes(part: Part, spec: DataSpec, split: str) -> None:
             raise DataError(f"class {empty[0]!r} has no training file.", "add files, or leave the class out.")
 
 
-def _check_pictures(part: Part, _: Options) -> list[tuple[str, str]]:
+def _check_pictures(part: Part, _: Options, __: str) -> list[tuple[str, str]]:
     return list(scan(Chosen(part.listing, part.index), "skip").skipped)  # type: ignore[arg-type]
 
 
-def _check_clips(part: Part, options: Options) -> list[tuple[str, str]]:
+def _check_clips(part: Part, options: Options, split: str) -> list[tuple[str, str]]:
     assert isinstance(part.listing, Listing)
     sampling, bad = sampling_of(options), []
     for i in part.index:
@@ -304,10 +323,9 @@ def _check_clips(part: Part, options: Options) -> list[tuple[str, str]]:
         except DataError as error:
             bad.append((name, error.message))
             continue
-        for key in ("train_part", "test_part"):
-            first, last = (int(share * len(clip)) for share in options[key])
-            if last - first < sampling.span and (not bad or bad[-1][0] != name):
-                bad.append((name, f"{last - first} frames of {len(clip)} where {sampling.span} are needed"))
+        first, last = (int(share * len(clip)) for share in options[f"{split}_part"])
+        if last - first < sampling.span:
+            bad.append((name, f"{last - first} frames of {len(clip)} where {sampling.span} are needed"))
     return bad
 
 
@@ -316,31 +334,37 @@ def held_out(listing: Pictures | Listing, share: float, *, same: bool) -> Parts:
 
     Args:
         listing: the files.
-        share: of each class, at least one file, by one fixed random order.
+        share: of each class, at least one file, by a random order that the files' names settle: files that are added
+            later move few of the others.
         same: train and test on the same files.
 
     Raises:
-        DataError: a class has a single file, so that none is left for tests.
+        DataError: a class has so few files that none is left for training.
     """
     single = _single_note(listing)
     if same:
         note = "train and test files are the same: accuracy is memorisation, it says nothing of new images"
         return Parts(Part.whole(listing), Part.whole(listing), (note, *single))
-    labels = Part.whole(listing).labels()
-    order = seeds.permutation(0, "data", SUBSET, n=len(labels))
+    by_class: list[list[int]] = [[] for _ in listing.classes]
+    for i, label in enumerate(Part.whole(listing).labels()):
+        by_class[label].append(i)
     test: list[int] = []
-    for number, name in enumerate(listing.classes):
-        own = [int(i) for i in order if labels[i] == number]
+    for name, own in zip(listing.classes, by_class, strict=True):
         n = max(1, round(share * len(own)))
         if n >= len(own):
             raise DataError(
-                f"class {name!r} of {listing.name} has {len(own)} file: none is left to train on.",
+                f"class {name!r} of {listing.name} has {len(own)} of the files: {share:g} of them held out for tests "
+                "leaves none to train on.",
                 "add files, or give train/ and test/ folders, or say train_is_test: true.",
             )
-        test += own[:n]
-    rest = sorted(set(range(len(labels))) - set(test))
+        test += sorted(own, key=lambda i: _digest(listing.path(i)))[:n]
+    rest = np.setdiff1d(np.arange(len(listing)), test)
     note = f"no test part of its own: {share:g} of the files of each class, by a fixed random order, are held out"
-    return Parts(Part(listing, np.array(rest)), Part(listing, np.array(sorted(test))), (note,))
+    return Parts(Part(listing, rest), Part(listing, np.array(sorted(test))), (note,))
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
 
 def _single_note(listing: Pictures | Listing) -> tuple[str, ...]:
@@ -351,8 +375,10 @@ def _single_note(listing: Pictures | Listing) -> tuple[str, ...]:
 def image_folder(options: Options, roots: Sequence[Path]) -> Parts:
     """Any folder of pictures with a sub-folder for each class, or with ``train`` and ``test`` that have them."""
     path, side = place(options["path"], roots, "image_folder"), int(options["size"])
-    if not (path / "train").is_dir():
-        return held_out(pictures.labelled(path, side=side), options["test_share"], same=options["train_is_test"])
+    same, is_split = options["train_is_test"], (path / "train").is_dir()
+    if same or not is_split:
+        listing = pictures.labelled(path, "train" if is_split else None, side)
+        return held_out(listing, options["test_share"], same=same)
     train, test = (pictures.labelled(path, split, side) for split in SPLITS)
     return Parts(Part.whole(train), Part.whole(test))
 
@@ -386,6 +412,8 @@ def table(options: Options, roots: Sequence[Path]) -> Parts:
         if options["test_split"] != "test":
             raise
         return held_out(train, options["test_share"], same=False)
+    if test.sources == train.sources:  # one table that names no split is found by any name
+        return held_out(train, options["test_share"], same=False)
     check_classes(train, test)
     return Parts(Part.whole(train), Part.whole(test))
 
@@ -403,7 +431,10 @@ def video_folder(options: Options, roots: Sequence[Path]) -> Parts:
         raise InputError("video_folder needs the option paths.", "e.g. options: {paths: [my_videos]}.")
     found = [place(str(path), roots, "video_folder") for path in options["paths"]]
     same = options["train_is_test"] or options["class_by"] == "file"
-    if len(found) == 1 and (found[0] / "train").is_dir() and not same:
+    has_parts = len(found) == 1 and (found[0] / "train").is_dir() and options["class_by"] == "folder"
+    if has_parts and same:
+        found = [found[0] / "train"]
+    elif has_parts:
         train, test = (folders_of_clips([pictures.split_folder(found[0], split)], options) for split in SPLITS)
         return Parts(Part.whole(train), Part.whole(test))
     listing = folders_of_clips(found, options)
@@ -426,7 +457,8 @@ def folders_of_clips(paths: Sequence[Path], options: Options) -> ClipFolder:
         listing = clip_folders.folder(path) if path.is_dir() else None
         found = [path] if listing is None else [listing.place(i) for i in range(len(listing))]
         for i, file in enumerate(found):
-            by_folder = file.parent.name if listing is None else listing.classes[listing.label(i)]
+            inside = listing is not None and "/" in listing.path(i)
+            by_folder = listing.classes[listing.label(i)] if listing and inside else file.resolve().parent.name
             group = file.stem if options["class_by"] == "file" else by_folder
             rows.append((group, f"{group}/{file.name}", str(file.resolve())))
     rows.sort()

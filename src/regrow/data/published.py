@@ -207,7 +207,7 @@ class TreeSet:
 
     def __init__(self, folder: Path, types: dict[str, Path]) -> None:
         self.folder, self.corruptions, self._types = folder, sorted(types), types
-        self._levels = {name: severity_folders(path) for name, path in types.items()}
+        self._levels = {name: _severities(path) for name, path in types.items()}
         most = max(len(levels) for levels in self._levels.values())
         for name, levels in sorted(self._levels.items()):
             if len(levels) < most:
@@ -217,8 +217,8 @@ class TreeSet:
                 )
 
     def severities(self, corruption: str) -> list[int]:
-        """1, 2, ... in the order of the folders' numbers."""
-        return list(range(1, len(self._of(corruption)) + 1))
+        """Those that are there; real numbers are ranked: 1, 2, ..."""
+        return list(self._of(corruption))
 
     def cell(self, corruption: str, severity: int) -> Cell:
         """Pictures that are read when they are asked for.
@@ -227,9 +227,10 @@ class TreeSet:
             DataError: no such severity, or no picture in it.
         """
         levels = self._of(corruption)
-        if not 1 <= severity <= len(levels):
-            raise DataError(f"{corruption} has severities 1 to {len(levels)}, got {severity}.", "give one of these.")
-        root = levels[severity - 1]
+        if severity not in levels:
+            there = ", ".join(map(str, levels))
+            raise DataError(f"{corruption} has severities {there}, got {severity}.", "give one of these.")
+        root = levels[severity]
         groups = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
         files, labels = [], []
         for number, group in enumerate(groups):
@@ -243,10 +244,10 @@ class TreeSet:
 
     def classes(self, corruption: str, severity: int) -> list[str]:
         """Names of the class folders of a cell, in the order of the labels."""
-        root = self._of(corruption)[severity - 1]
+        root = self._of(corruption)[severity]
         return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
-    def _of(self, corruption: str) -> list[Path]:
+    def _of(self, corruption: str) -> dict[int, Path]:
         if corruption not in self._types:
             raise UnknownNameError("type", corruption, self.corruptions, f"they are the folders of {self.folder}.")
         return self._levels[corruption]
@@ -263,6 +264,14 @@ def _types(folder: Path) -> dict[str, Path]:
         elif path.name in _GROUPS:
             found |= {p.name: p for p in path.iterdir() if p.is_dir() and severity_folders(p)}
     return found
+
+
+def _severities(path: Path) -> dict[int, Path]:
+    """Severity -> its folder: by the folders' names where these are 1 to 5, though some are not there; else ranked."""
+    levels = severity_folders(path)
+    if all(level.name in map(str, range(1, N_SEVERITIES + 1)) for level in levels):
+        return {int(level.name): level for level in levels}
+    return dict(enumerate(levels, 1))
 
 
 def severity_folders(path: Path) -> list[Path]:

@@ -49,8 +49,8 @@ class Sampling:
         """
         views = np.arange(self.views)[:, None]
         if self.way == "uniform":
-            places = (np.arange(self.frames) + (views + 0.5) / self.views) * (length / self.frames)
-            return _within(places, length)
+            halves = 2 * (self.views * np.arange(self.frames) + views) + 1  # of a view's share of a part
+            return _within(halves * length // (2 * self.views * self.frames), length)
         room = max(0, length - self.span)
         starts = np.floor(views * room / (self.views - 1) + 0.5) if self.views > 1 else np.full((1, 1), room // 2)
         return _within(starts.astype(np.int64) + np.arange(self.frames) * self.stride, length)

@@ -161,7 +161,8 @@ def check_options(spec: DataSpec, given: Options | None) -> dict[str, Any]:
     """All settings of a set: the given ones over its defaults.
 
     Raises:
-        InputError: an unknown setting, or one of another type than its default; numbers must be finite and >= 0.
+        InputError: an unknown setting, or one of another type than its default; numbers must be finite and >= 0, and
+            whole where the default is.
     """
     settings = dict(spec.options)
     for key, value in (given or {}).items():
@@ -173,6 +174,10 @@ def check_options(spec: DataSpec, given: Options | None) -> dict[str, Any]:
             value = [value]
         if wanted != _kind(value) or (wanted == "a number >= 0" and not 0 <= value < 2**32):
             raise InputError(f"option {key!r} of data set {spec.name!r} must be {wanted}, got {value!r}.")
+        if type(settings[key]) is int:
+            if value != int(value):
+                raise InputError(f"option {key!r} of data set {spec.name!r} must be a whole number, got {value!r}.")
+            value = int(value)
         settings[key] = list(value) if isinstance(value, tuple) else value
     return settings
 

@@ -21,7 +21,7 @@ from regrow.data.augmentation import Augmentation, augment, words
 from regrow.data.batches import Finish, epoch_order, window_words
 from regrow.data.fileset import FileSet
 from regrow.data.geometry import Geometry
-from regrow.errors import InputError
+from regrow.errors import InputError, RegrowError
 
 #: Batches that each worker makes ahead.
 AHEAD = 2
@@ -125,7 +125,7 @@ class StreamedBatches:
             images, labels = self._steps[step]
         else:
             if self._ahead is None or step != self._next:
-                self._ahead = iter(_loader(self._steps, range(step, 1 << 62), self.workers, self.device))
+                self._ahead = _made_ahead(self._steps, range(step, 1 << 62), self.workers, self.device)
             images, labels = next(self._ahead)
             self._next = step + 1
         images = images.to(self.device, non_blocking=True)
@@ -155,7 +155,27 @@ def in_test_order(examples: FileSet, batch: int, workers: int | None = None) -> 
     if workers == 0:
         yield from (pieces[number] for number in numbers)
         return
-    yield from _loader(pieces, numbers, workers, torch.device("cpu"))
+    yield from _made_ahead(pieces, numbers, workers, torch.device("cpu"))
+
+
+class _Told(Dataset[Any]):
+    """A set whose errors are given as values: torch would put the traces of a worker into their words."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self.dataset[number]
+        except RegrowError as error:
+            return error
+
+
+def _made_ahead(dataset: Dataset[Any], numbers: range, workers: int, device: torch.device) -> Iterator[Any]:
+    for made in _loader(_Told(dataset), numbers, workers, device):
+        if isinstance(made, RegrowError):
+            raise made
+        yield made
 
 
 def _loader(dataset: Dataset[Any], numbers: range, workers: int, device: torch.device) -> DataLoader[Any]:

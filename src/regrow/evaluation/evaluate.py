@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -36,8 +37,8 @@ def averaged(predict: Predict, views: int) -> Predict:
         return predict
 
     def answer(inputs: Tensor) -> Tensor:
-        p = predict(inputs).softmax(1)
-        return p.view(-1, views, p.shape[1]).mean(1).log()
+        log_p = predict(inputs).log_softmax(1)  # never through probabilities, whose logarithm may not be finite
+        return log_p.view(-1, views, log_p.shape[1]).logsumexp(1) - math.log(views)
 
     return answer
 

@@ -41,6 +41,10 @@ def load_study(folder: Path) -> StudyView:
     runs = [_run(store.run(planned.name), planned, cells) for planned in store.planned()]
     runs.sort(key=lambda run: run.method != "dense")
     names = wanted_corruptions(recipe, spec)
+    if cells:  # a recipe may take all of a published set without their names
+        stand_ins = recipe.evaluation.stand_ins
+        others = [name for name in [*names, *cells.published] if name not in stand_ins]
+        names = list(dict.fromkeys([*others, *stand_ins]))
     families = kind_of(spec).families(recipe.evaluation) | dict.fromkeys(recipe.evaluation.stand_ins, STAND_IN)
     common, words = kind_of(spec).mean_over(recipe.evaluation, names)
     return StudyView(

@@ -20,9 +20,9 @@ from regrow.corruptions.writer import caveats
 from regrow.data.batches import Rows
 from regrow.data.fileset import ClipSource
 from regrow.data.on_disk import place
-from regrow.data.published import N_SEVERITIES, LazyPictures, open_published
+from regrow.data.published import LazyPictures, open_published
 from regrow.data.spec import DataSpec
-from regrow.errors import UnknownNameError
+from regrow.errors import DataError, InputError, UnknownNameError
 from regrow.study.cells import SCHEMA, CellSet, load_array, set_of
 from regrow.study.kinds import clip_change, kind_of
 from regrow.study.recipe import EvaluationSettings, Recipe
@@ -34,6 +34,10 @@ def wanted_corruptions(recipe: Recipe, spec: DataSpec) -> list[str]:
     unknown = [name for name in chosen.stand_ins if name not in stand_ins.NAMES]
     if unknown:
         raise UnknownNameError("stand-in", unknown[0], stand_ins.NAMES, "correct evaluation.stand_ins.")
+    if spec.frames is not None and (chosen.published or chosen.stand_ins):
+        raise InputError(
+            f"evaluation.published and evaluation.stand_ins are of images, {spec.name} holds clips.", "leave them out."
+        )
     published = chosen.published.corruptions if chosen.published else []
     return list(dict.fromkeys([*kind_of(spec).names(chosen), *published, *chosen.stand_ins]))
 
@@ -73,7 +77,7 @@ def make_cells(
         source["files"] = test.digest
     if chosen.stand_ins:
         source["stand_ins"] = chosen.stand_ins
-    published = _published(recipe, data_root)
+    published = _published(recipe, data_root, spec.image_size)
     index = folder / "index.json"
     stored: dict[str, Any] = files.read_json(index) if index.exists() else {}
     if not (stored.get("schema") == SCHEMA and stored.get("source") == source and _whole(folder, stored["digests"])):
@@ -82,10 +86,8 @@ def make_cells(
         stored["options"] = {**options, "frost": str(frost) if frost else None}
         if spec.frames is None:
             stored["scale"] = corruptions.choose_scale(spec.image_size).name
-        if chosen.stand_ins:
-            _make_stand_ins(test, chosen, folder)
     if chosen.stand_ins:
-        published |= _digests_of_set(folder / STAND_INS, chosen.stand_ins, chosen.severities)
+        published |= _stand_ins(test, chosen, folder, stored.get("published", {}))
     if stored.get("published", {}) != published or not index.exists() or files.read_json(index) != stored:
         stored["published"] = published
         files.write_json(index, stored)
@@ -171,36 +173,52 @@ def _save_clips(
     return {path.name: files.file_digest(path) for path in targets.values()}
 
 
-def _make_stand_ins(test: data.ImageSet | data.FileSet, chosen: EvaluationSettings, folder: Path) -> None:
-    spec = test.spec
-    stand_ins.write(
-        folder / STAND_INS,
-        load_array(folder / f"{spec.name}.clean.0.npy", "r"),
-        test.labels,
-        spec.classes,
-        chosen.stand_ins,
-        range(1, N_SEVERITIES + 1),  # a published tree has all: readers rank its folders
-    )
+def _stand_ins(
+    test: data.ImageSet | data.FileSet, chosen: EvaluationSettings, folder: Path, before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Folder and digests of the stand-ins; written where they are not there as they were."""
+    place, spec = folder / STAND_INS, test.spec
+
+    def digests() -> dict[str, Any]:
+        return _digests_of_set(place, chosen.stand_ins, chosen.severities, spec.image_size)
+
+    with contextlib.suppress(DataError, UnknownNameError):  # some are gone
+        found = digests()
+        if all(before.get(name) == rows for name, rows in found.items()):
+            return found
+    clean = load_array(folder / f"{spec.name}.clean.0.npy", "r")
+    stand_ins.write(place, clean, test.labels, spec.classes, chosen.stand_ins, chosen.severities)
+    return digests()
 
 
-def _published(recipe: Recipe, data_root: Path | None) -> dict[str, Any]:
+def _published(recipe: Recipe, data_root: Path | None, side: int) -> dict[str, Any]:
     """Folder and digests of the types that are read from a published set."""
     given = recipe.evaluation.published
     if given is None:
         return {}
     path = place(given.folder, data.find_root(data_root), "evaluation.published")
     names = given.corruptions or open_published(path).corruptions
-    return _digests_of_set(path, names, recipe.evaluation.severities)
+    return _digests_of_set(path, names, recipe.evaluation.severities, side)
 
 
-def _digests_of_set(path: Path, names: Sequence[str], severities: Sequence[int]) -> dict[str, Any]:
-    """Of a published set: corruption -> its folder and, for each severity, the digest of its list of files."""
+def _digests_of_set(path: Path, names: Sequence[str], severities: Sequence[int], side: int) -> dict[str, Any]:
+    """Of a published set: corruption -> its folder and, for each severity, the digest of its list of files.
+
+    Raises:
+        DataError: its images are not of the study's size.
+    """
     opened = open_published(path)
     found: dict[str, Any] = {}
     for name in names:
         digests = {}
         for severity in severities:
             cell = opened.cell(name, severity)
+            height, width = cell.images[:1].shape[1:3]
+            if (height, width) != (side, side):
+                raise DataError(
+                    f"the images of {path} have {width} x {height} pixels, those of the study {side} x {side}.",
+                    "give a set of the study's size, or set the option size of its data.",
+                )
             made_of: list[Any] = [len(cell.labels)]
             if isinstance(cell.images, LazyPictures):
                 made_of += [[file.parent.name, file.name, file.stat().st_size] for file in cell.images.files]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from regrow.data import imagenet
-from regrow.data.on_disk import MEAN, PICTURES, STD, imagenet_parts, picture_set
+from regrow.data.on_disk import MEAN, PICTURES, STD, UNNAMED, imagenet_parts, picture_set
 from regrow.data.spec import DataSpec
 
 SPEC = DataSpec(
     name="imagenet",
-    classes=tuple(f"class {k}" for k in range(1000)),  # until the files say their wnids
+    classes=tuple(map(UNNAMED.format, range(1000))),  # until the files say their wnids
     image_size=224,
     channels=3,
     mean=MEAN,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from regrow.data.on_disk import CLIPS, MEAN, STD, clip_set, find_ucf101, ucf101
+from regrow.data.on_disk import CLIPS, MEAN, STD, UNNAMED, clip_set, find_ucf101, ucf101
 from regrow.data.spec import DataSpec
 
 SPEC = DataSpec(
     name="ucf101",
-    classes=tuple(f"class {k}" for k in range(101)),  # until the lists say their names
+    classes=tuple(map(UNNAMED.format, range(101))),  # until the lists say their names
     image_size=224,
     channels=3,
     mean=MEAN,
