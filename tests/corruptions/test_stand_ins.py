@@ -59,8 +59,8 @@ def test_a_written_tree_is_read_as_a_published_one(tmp_path: Path) -> None:
     found = open_published(root)
     assert tuple(found.corruptions) == tuple(sorted(stand_ins.NAMES))
     for name in stand_ins.NAMES:
-        assert list(found.severities(name)) == [1, 2]
-        cell = found.cell(name, 2)
+        assert list(found.severities(name)) == [1, 5]
+        cell = found.cell(name, 5)
         assert cell.labels.tolist() == sorted(LABELS)
         for at, image in enumerate(IMAGES[np.argsort(LABELS, kind="stable")]):
             saved = io.BytesIO()

@@ -85,9 +85,11 @@ def test_only_what_is_needed_is_decoded(
     path.write_bytes(coded(film(40), group=10, bf="0", sc_threshold="0"))
     clips.count(path)
     seen: list[int] = []
+    starts: list[int] = []
     real = clips.decoded
 
     def counted(*given: Any, **how: Any) -> Any:
+        starts.append(how["start"])
         for frame in real(*given, **how):
             seen.append(frame.pts)
             yield frame
@@ -95,6 +97,13 @@ def test_only_what_is_needed_is_decoded(
     monkeypatch.setattr(clips, "decoded", counted)
     clips.frames_at(path, [33, 31])
     assert len(seen) == 4  # 30 to 33
+    path.write_bytes(coded(film(40), **OPEN))
+    starts.clear()
+    for number in range(40):
+        clips.frames_at(path, [number])
+    assert len(starts) == 40  # none is tried again from the first packet on
+    assert len(set(starts)) == 4
+    assert starts == sorted(starts)
 
 
 def cut_out(content: bytes, first: int) -> bytes:
