@@ -145,7 +145,8 @@ class _Index:
 
     Attributes:
         count: how many frames can be decoded.
-        times: presentation time of each, where the packets' times can be trusted; else empty, and frames are counted.
+        times: presentation time of each, where the packets' times can be trusted, those of AVI files if they are all in
+            the order of showing; else empty, and frames are counted.
         is_jpeg: whether every packet is a picture of its own.
     """
 
@@ -228,10 +229,10 @@ def _indexed(path: Path, name: str, _size: int, _changed: int) -> _Index:
     if packets and (is_jpeg or trusted):
         return _Index(len(packets), () if is_jpeg else tuple(times), is_jpeg)
     with opened(content, name) as container:
-        n = sum(1 for _ in decoded(container))
-    if not n:
+        shown = [frame.pts for frame in decoded(container)]
+    if not shown:
         raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
-    return _Index(n, (), False)
+    return _Index(len(shown), tuple(shown) if _rise(packets) and shown == packets else (), False)
 
 
 def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tuple[int | None, Frames]]:

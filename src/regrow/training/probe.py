@@ -52,7 +52,7 @@ def choose_precision(
     ):
         layouts = [False]
     candidates = [Precision.model_validate({"dtype": d, "channels_last": c}) for d in dtypes for c in layouts]
-    timers = {c: _Stepper(model, training, c, n_classes, shape) for c in candidates}
+    timers = {c: Stepper(model, training, c, n_classes, shape) for c in candidates}
     times: dict[Precision, list[float]] = {c: [] for c in candidates}
     slow: set[Precision] = set()
     for _ in range(rounds):
@@ -68,22 +68,33 @@ def choose_precision(
         gain = step_s[candidates[0]] / step_s[fastest]
         chosen = fastest if gain >= WORTHWHILE else candidates[0]
         if fastest == candidates[0]:
-            reason = f"{_name(fastest)} is the fastest here"
+            reason = f"{name_of(fastest)} is the fastest here"
         else:
-            reason = f"{_name(fastest)} is {gain:.2f} x as fast as {_name(candidates[0])}; taken from {WORTHWHILE} x on"
+            reason = f"{name_of(fastest)} is {gain:.2f} x as fast as {name_of(candidates[0])}; taken from {WORTHWHILE} x on"
     probe = {
-        "step_s": {_name(c): round(s, 6) for c, s in step_s.items()},
+        "step_s": {name_of(c): round(s, 6) for c, s in step_s.items()},
         "reason": reason,
         "threads": torch.get_num_threads(),
     }
     return chosen, probe
 
 
-def _name(precision: Precision) -> str:
+def name_of(precision: Precision) -> str:
+    """An arithmetic in words, e.g. ``bf16 channels_last``."""
     return precision.dtype + (" channels_last" if precision.channels_last else "")
 
 
-class _Stepper:
+class Stepper:
+    """Training steps of a network on one batch of black inputs: forward, backward, and the optimiser's step.
+
+    Args:
+        model: the network.
+        training: the recipe; of its batch one part (``accumulate``) is taken, with all its views.
+        precision: the arithmetic.
+        n_classes: outputs of the network.
+        shape: of one input.
+    """
+
     def __init__(
         self,
         model: ModelSettings,
