@@ -148,11 +148,13 @@ class _Index:
         times: presentation time of each, where the packets' times can be trusted, those of AVI files if they are all in
             the order of showing; else empty, and frames are counted.
         is_jpeg: whether every packet is a picture of its own.
+        delay: how much earlier than ``times`` the times are by which the file is sought, those of coding.
     """
 
     count: int
     times: tuple[int, ...]
     is_jpeg: bool
+    delay: int = 0
 
 
 def count(path: Path, name: str = "") -> int:
@@ -184,7 +186,7 @@ def frames_at(path: Path, numbers: Sequence[int] | npt.NDArray[np.int64], name: 
             packets = itertools.islice(packets_of(container), wanted[-1] + 1)
             found = {i: _jpeg(bytes(packet)) for i, packet in enumerate(packets) if i in set(wanted)}
         elif index.times:
-            found = _sought(container, index.times, wanted)
+            found = _sought(container, index, wanted)
         else:
             frames = itertools.islice(decoded(container), wanted[-1] + 1)
             found = {i: upright(frame) for i, frame in enumerate(frames) if i in set(wanted)}
@@ -196,10 +198,10 @@ def frames_at(path: Path, numbers: Sequence[int] | npt.NDArray[np.int64], name: 
     return np.stack([found[int(n)] for n in numbers])
 
 
-def _sought(container: InputContainer, times: Sequence[int], wanted: Sequence[int]) -> dict[int, Frames]:
+def _sought(container: InputContainer, index: _Index, wanted: Sequence[int]) -> dict[int, Frames]:
     """Frames by their time, from the last key frame before the first of them on."""
-    stream, place = container.streams.video[0], {times[n]: n for n in wanted}
-    container.seek(times[wanted[0]], stream=stream, backward=True)
+    stream, place = container.streams.video[0], {index.times[n]: n for n in wanted}
+    container.seek(index.times[wanted[0]] - index.delay, stream=stream, backward=True)
     found: dict[int, Frames] = {}
     for frame in decoded(container):
         if frame.pts in place:
@@ -223,7 +225,8 @@ def _indexed(path: Path, name: str, _size: int, _changed: int) -> _Index:
     with opened(content, name) as container:
         context = container.streams.video[0].codec_context
         is_jpeg, is_avi = context.name == "mjpeg", container.format.name == "avi"
-        packets = [packet.pts for packet in packets_of(container)]
+        stamps = [(packet.pts, packet.dts) for packet in packets_of(container)]
+    packets = [pts for pts, _ in stamps]
     times = sorted({time for time in packets if time is not None})
     trusted = len(times) == len(packets) and not is_avi  # times of AVI files are those of coding, not of showing
     if packets and (is_jpeg or trusted):
@@ -232,7 +235,9 @@ def _indexed(path: Path, name: str, _size: int, _changed: int) -> _Index:
         shown = [frame.pts for frame in decoded(container)]
     if not shown:
         raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
-    return _Index(len(shown), tuple(shown) if _rise(packets) and shown == packets else (), False)
+    if not _rise(packets) or shown != packets:
+        return _Index(len(shown), (), False)
+    return _Index(len(shown), tuple(shown), False, max(0 if dts is None else pts - dts for pts, dts in stamps))
 
 
 def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tuple[int | None, Frames]]:

@@ -41,9 +41,7 @@ def bench_data(
         str | None, typer.Option(help="Network of `regrow list models`; default: resnet18, of clips resnet3d18.")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Examples a batch; default: 64, of clips 8.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="Path or name of a recipe, in place of all of the above.")
-    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Path or name of a recipe, in place of all of the above.")] = None,
     workers: Annotated[str, typer.Option(help="Numbers of worker processes, by commas.")] = "0,1,2",
     packed: Annotated[int | None, typer.Option(min=1, help="Shorter side of the pack in pixels.")] = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="Of each measurement, about.")] = 2.0,
@@ -102,7 +100,12 @@ def _print(speed: InputSpeed, model: str) -> None:
     for w, rate in speed.packed.items():
         rows.append([f"packed at {speed.packed_side} px, {_many(w, 'worker', 's')}", f"{rate:.1f}", "", ""])
     rows.append([f"training {model}, {speed.precision}", f"{speed.training:.1f}", "", ""])
-    columns = ("", f"{speed.unit}/s", "of bare decoding", f"overhead, µs a{'n' * (speed.unit == 'images')} {speed.unit[:-1]}")
+    columns = (
+        "",
+        f"{speed.unit}/s",
+        "of bare decoding",
+        f"overhead, µs a{'n' * (speed.unit == 'images')} {speed.unit[:-1]}",
+    )
     print_table("", columns, rows)
     out.print(f"{speed.verdict()} ({speed.examples} {speed.unit} in memory's cache, batches of {speed.batch}.)")
 

@@ -8,13 +8,14 @@ Apart from the loader's code, and without all else that it does: draws, batches,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ from regrow.data import geometry
 from regrow.data.fileset import ClipSource, FileSet, PictureSource
 from regrow.data.geometry import Box, Draws, Geometry
 from regrow.data.listing import Listing
-from regrow.data.spec import Images
+from regrow.data.spec import Images, Labels
+from regrow.errors import DataError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,7 +66,8 @@ class ClipCut:
     Attributes:
         path: the file.
         numbers: of the frames, rising; equal ones are decoded once.
-        times: of the frames with these numbers, to seek the first of them; empty = counted from the first frame on.
+        times: of the frames with these numbers; empty = they are counted from the first frame on.
+        seek: a time from which on the first of them is found.
         box: the window.
         side: height and width of what it gives.
     """
@@ -72,18 +75,23 @@ class ClipCut:
     path: Path
     numbers: tuple[int, ...]
     times: tuple[int, ...]
+    seek: int
     box: Box
     side: int
 
     def __call__(self) -> Images:
-        """The pixels, uint8 (T, side, side, 3)."""
+        """The pixels, uint8 (T, side, side, 3).
+
+        Raises:
+            DataError: a frame cannot be decoded.
+        """
         from PIL import Image
 
         out, filled = np.empty((len(self.numbers), self.side, self.side, 3), np.uint8), 0
         wanted = self.times or self.numbers
         with clips.opened(self.path.read_bytes(), self.path.name) as container:
             if self.times:
-                container.seek(self.times[0], stream=container.streams.video[0], backward=True)
+                container.seek(self.seek, stream=container.streams.video[0], backward=True)
             for number, frame in enumerate(clips.decoded(container)):
                 at = frame.pts if self.times else number
                 if wanted[filled] == at:
@@ -91,11 +99,13 @@ class ClipCut:
                     while filled < len(wanted) and wanted[filled] == at:
                         out[filled], filled = pixels, filled + 1
                     if filled == len(wanted):
-                        break
-        return out[:filled]
+                        return out
+        raise DataError(f"frame {self.numbers[filled]} of {self.path.name} cannot be decoded.", "replace it.")
 
 
-def bare_cuts(examples: FileSet, how: Geometry, places: Sequence[int], words: npt.NDArray[np.uint64]) -> list[Cut]:
+def bare_cuts(
+    examples: FileSet, how: Geometry, places: Sequence[int] | Labels, words: npt.NDArray[np.uint64]
+) -> list[Cut]:
     """The work on examples, with windows and frames as training draws them by their words.
 
     Padding and mirroring are left out: they need no decoder.
@@ -143,25 +153,44 @@ def _opened(path: Path, at_least: int) -> Image.Image:
 
 def _cut_of_clip(source: ClipSource, i: int, how: Geometry, draws: Draws) -> ClipCut:
     path = source.listing.place(i)
-    times, width, height = _shown(path)
-    numbers = tuple(int(n) for n in source.drawn(i, len(times), draws))
-    box = geometry.square(width, height, source.side, how.scale_jitter, draws)
-    rising = None not in times and list(times) == sorted(set(times))
-    sought = ClipCut(path, numbers, tuple(times[n] for n in numbers) if rising else (), box, source.side)
-    counted = ClipCut(path, numbers, (), box, source.side)
-    return sought if np.array_equal(sought(), counted()) else counted  # times of some files are not those of showing
+    shown = _shown(path)
+    numbers = tuple(int(n) for n in source.drawn(i, shown.count, draws))
+    box = geometry.square(shown.width, shown.height, source.side, how.scale_jitter, draws)
+    if not shown.times:
+        return ClipCut(path, numbers, (), 0, box, source.side)
+    return ClipCut(path, numbers, tuple(shown.times[n] for n in numbers), shown.seeks[numbers[0]], box, source.side)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The frames of a video: how many, their size, and by which times they are known and sought, if by any."""
+
+    count: int
+    width: int
+    height: int
+    times: tuple[int, ...] = ()
+    seeks: tuple[int, ...] = ()
 
 
 @functools.lru_cache(maxsize=1024)
-def _shown(path: Path) -> tuple[tuple[Any, ...], int, int]:
-    """Times of all frames of a video, in the order of showing, and their width and height."""
+def _shown(path: Path) -> _Shown:
+    """Decodes it whole."""
+    stamps: list[tuple[Any, Any]] = []
+    width = height = 0
     with clips.opened(path.read_bytes(), path.name) as container:
-        times, shape = [], (0, 0)
         for frame in clips.decoded(container):
-            times.append(frame.pts)
-            if len(times) == 1:
-                shape = clips.upright(frame).shape[:2]
-    return tuple(times), shape[1], shape[0]
+            stamps.append((frame.pts, frame.dts))
+            if len(stamps) == 1:
+                height, width = clips.upright(frame).shape[:2]
+    times = [pts for pts, _ in stamps]
+    if None not in times and times == sorted(set(times)):
+        seeks = tuple(pts if dts is None else min(pts, dts) for pts, dts in stamps)
+        n = len(times) // 2
+        sought = ClipCut(path, (n,), (times[n],), seeks[n], (0, 0, width, height), 32)
+        with contextlib.suppress(DataError):  # times of some files are not those of showing
+            if np.array_equal(sought(), replace(sought, times=())()):
+                return _Shown(len(times), width, height, tuple(times), seeks)
+    return _Shown(len(times), width, height)
 
 
 def _resized(picture: Image.Image, box: Box, side: int) -> Images:

@@ -54,10 +54,8 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
 
 
 def _floats(shape: Sequence[int], device: torch.device) -> Tensor:
-    """Memory for float32 values; of the processor's, numpy asks for large pages, where torch's takes several times as
-    long to be handed over, page by page, as the values to be written.
-    """
-    if device.type == "cpu":
+    """Memory for float32 values."""
+    if device.type == "cpu":  # numpy asks for large pages; page by page, torch's costs several times what is written
         return torch.from_numpy(np.empty(tuple(shape), np.float32))
     return torch.empty(tuple(shape), dtype=torch.float32, device=device)
 

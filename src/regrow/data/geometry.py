@@ -47,7 +47,7 @@ class Draws:
 
     def next(self) -> float:
         """The next number."""
-        return float(seeds.uniform(np.array([self._bits.random_raw()], np.uint64))[0])
+        return seeds.uniform_of(int(self._bits.random_raw()))
 
     def below(self, n: int) -> int:
         """A whole number in [0, n)."""
@@ -107,12 +107,13 @@ def square(width: int, height: int, side: int, jitter: tuple[int, int] | None, d
 def middle(width: int, height: int, side: int) -> Box:
     """The part of a picture that :func:`regrow.data.pictures.prepare` keeps: (left, top, right, bottom) in pixels.
 
-    Resized from there, pixels differ by at most one level from prepared ones, and what is cut off costs nothing.
+    Resized from there, pixels differ by at most one level from prepared ones (at 299 px more along the edges, where
+    the pixels around have a part), and what is cut off costs nothing.
     """
     if (width, height) == (side, side):
         return 0, 0, side, side
     if side == 299:
-        return width * 0.0625, height * 0.0625, width * 0.9375, height * 0.9375
+        return round(width * 0.0625), round(height * 0.0625), round(width * 0.9375), round(height * 0.9375)
     shorter = round(side * 256 / 224)
     longer = int(shorter * max(width, height) / min(width, height))
     wide, high = (shorter, longer) if width <= height else (longer, shorter)

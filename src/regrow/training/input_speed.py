@@ -1,8 +1,8 @@
 """How fast training gets its input, and whether that or the network limits it: measured side by side on this machine.
 
-    speed = measure(examples, settings, workers=(0, 1, 2))
-    speed.loader[2], speed.decode[2], speed.training          # examples a second
-    print(speed.verdict())
+speed = measure(examples, settings, workers=(0, 1, 2))
+speed.loader[2], speed.decode[2], speed.training          # examples a second
+print(speed.verdict())
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ import torch
 
 from regrow.data import packed
 from regrow.data.bare import Cut, bare_cuts, decode_rate
-from regrow.data.batches import epoch_order, window_words
+from regrow.data.batches import window_words
 from regrow.data.fileset import FileSet, PictureSource
-from regrow.data.geometry import Geometry
 from regrow.data.listing import Chosen, Source
 from regrow.data.spec import ImageSet
 from regrow.data.streaming import AHEAD, default_workers
 from regrow.errors import InputError
 from regrow.training.augmenting import batch_options
-from regrow.training.inputs import check, make_batches
+from regrow.training.inputs import check, geometry_of, make_batches
 from regrow.training.loop import make_fabric
 from regrow.training.probe import Stepper, choose_precision, name_of
 from regrow.training.settings import Precision, RunSettings
@@ -89,15 +88,12 @@ class InputSpeed:
         ratio = self.loader[self.workers] / self.training
         which = "Training limits" if ratio >= 1 else "Input limits"
         if self.workers == 0:
-            return (
-                f"{which}: without workers, as here by default or by the recipe, {1 / (1 + ratio):.0%} of the time "
-                "goes into making batches."
-            )
-        number = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+            return f"{which}: without workers, as a run here has it, batches take {1 / (1 + ratio):.0%} of the time."
+        number = "1 worker gives" if self.workers == 1 else f"{self.workers} workers give"
         if ratio >= 1:
-            return f"{which}: {number} give{'s' * (self.workers == 1)} {ratio:.1f} x the {self.unit} that it can use."
+            return f"{which}: {number} {ratio:.1f} times the {self.unit} that training can use."
         return (
-            f"{which}: {number} give{'s' * (self.workers == 1)} {ratio:.0%} of the {self.unit} that training could use; "
+            f"{which}: {number} {ratio:.0%} of the {self.unit} that training could use; "
             "set data.workers to the number of cores, or pack pictures (option packed)."
         )
 
@@ -158,6 +154,7 @@ def measure(
     used = _workers(settings, examples)
     numbers = sorted({*workers, used}) if isinstance(examples, FileSet) else [0]
     sample = _sample(examples, settings.training.batch)
+    _loader_rate(sample, settings, 0, range(len(sample) // settings.training.batch))  # every file is read once
     precision, network = _network(settings, sample)
     settings = settings.model_copy(update={"precision": precision})
     side = packed_side or round(examples.spec.image_size * 256 / 224)
@@ -247,43 +244,53 @@ def _input_cases(
     """Name of a case -> its rate: every case goes over the same examples as often for each of its processes."""
     batches = len(examples) // settings.training.batch
     start = time.perf_counter()
-    _loader_rate(examples, settings, 0, batches)  # so every file has been read once
+    _loader_rate(examples, settings, 0, range(batches))
     passes = max(1, round(seconds / (time.perf_counter() - start)))
-    cuts = _cuts(examples, settings) if isinstance(examples, FileSet) else []
+    most = passes * batches * max(1, *workers)
+    cuts = _cuts(examples, settings, AHEAD * max(workers) + most) if isinstance(examples, FileSet) else []
     cases: dict[str, Callable[[], float]] = {}
     for w in workers:
         processes = max(1, w)
-        steps = passes * batches * processes
+        steps = range(AHEAD * w, AHEAD * w + passes * batches * processes)
         if cuts:
-            cases[f"decode {processes}"] = partial(decode_rate, cuts * (passes * processes), processes)
+            work = list(itertools.chain.from_iterable(cuts[step] for step in steps))
+            per_example = len(work) / (len(steps) * settings.training.batch)
+            cases[f"decode {processes}"] = partial(_decode_rate, work, processes, per_example)
         cases[f"loader {w}"] = partial(_loader_rate, examples, settings, w, steps)
         if small is not None:
             cases[f"packed {w}"] = partial(_loader_rate, small, settings, w, steps)
     return cases
 
 
-def _cuts(examples: FileSet, settings: RunSettings) -> list[Cut]:
-    """The decoding of one epoch of training, as its loader does it."""
-    train, seed = settings.training, settings.seeds.data
+def _cuts(examples: FileSet, settings: RunSettings, steps: int) -> list[list[Cut]]:
+    """The decoding of each of the first steps of training, as its loader does it."""
+    train = settings.training
     made = batch_options(train, examples.spec)["augmentation"]
-    how = Geometry(train.augment.flip, train.augment.crop, train.augment.resized_crop, train.augment.scale_jitter)
-    order, cuts = epoch_order(seed, 0, len(examples), train.augment.repeats), []
-    for step, places in enumerate(order.reshape(-1, train.batch)):
-        for view in dict.fromkeys(map(made.window, range(made.views))):
-            cuts += bare_cuts(examples, how, places, window_words(seed, step, train.batch, made, view))
-    return cuts
+    how = geometry_of(train.augment)
+    batches = make_batches(examples, settings, torch.device("cpu"))
+    found: list[list[Cut]] = []
+    for step in range(steps):
+        places, n = batches.indices(step), train.batch
+        windows = dict.fromkeys(made.window(view) for view in range(made.views))
+        words = np.concatenate([window_words(settings.seeds.data, step, n, made, view) for view in windows])
+        found.append(bare_cuts(examples, how, np.tile(places, len(windows)), words))
+    return found
 
 
-def _loader_rate(examples: ImageSet | FileSet, settings: RunSettings, workers: int, steps: int) -> float:
-    """Examples a second of training's own batches, once the workers are busy."""
+def _decode_rate(work: Sequence[Cut], processes: int, per_example: float) -> float:
+    """Examples a second, of each of which there are several pieces of work where views are cut out each on its own."""
+    return decode_rate(work, processes) / per_example
+
+
+def _loader_rate(examples: ImageSet | FileSet, settings: RunSettings, workers: int, steps: range) -> float:
+    """Examples a second of training's own batches of some steps, after those before them."""
     data = settings.data.model_copy(update={"workers": workers})
     device = make_fabric(settings.precision).device
     batches = make_batches(examples, settings.model_copy(update={"data": data}), device)
-    ahead = AHEAD * workers
-    for step in range(ahead):
+    for step in range(steps.start):
         batches.batch(step)
     start = time.perf_counter()
-    for step in range(ahead, ahead + steps):
+    for step in steps:
         inputs, _ = batches.batch(step)
     float(inputs.flatten()[0])  # waits for the device
-    return steps * settings.training.batch / (time.perf_counter() - start)
+    return len(steps) * settings.training.batch / (time.perf_counter() - start)

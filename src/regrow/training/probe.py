@@ -70,7 +70,9 @@ def choose_precision(
         if fastest == candidates[0]:
             reason = f"{name_of(fastest)} is the fastest here"
         else:
-            reason = f"{name_of(fastest)} is {gain:.2f} x as fast as {name_of(candidates[0])}; taken from {WORTHWHILE} x on"
+            reason = (
+                f"{name_of(fastest)} is {gain:.2f} x as fast as {name_of(candidates[0])}; taken from {WORTHWHILE} x on"
+            )
     probe = {
         "step_s": {name_of(c): round(s, 6) for c, s in step_s.items()},
         "reason": reason,
