@@ -240,9 +240,9 @@ def test_an_avi_file_without_reordering_is_decoded_from_a_key_frame(
 @pytest.mark.data
 def test_frames_of_real_videos_are_those_of_the_whole(data_root: Path) -> None:
     pytest.importorskip("av")
-    paths = sorted((data_root / "ucf101" / "UCF-101").rglob("*.avi"))
+    paths = sorted(path for name in ("ucf101", "video") for path in (data_root / name).rglob("*.avi"))
     if not paths:
-        pytest.skip("there are no videos of UCF101")
+        pytest.skip("there are no AVI files of UCF101 or HMDB51")
     for path in paths:
         whole = clips.read(path).frames
         for n in range(0, len(whole), 11):
