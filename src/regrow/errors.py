@@ -11,7 +11,7 @@ RegrowError                 the work failed (exit code 1)
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class RegrowError(Exception):
@@ -28,6 +28,9 @@ class RegrowError(Exception):
         self.message = " ".join(message.split())
         self.next_step = " ".join(next_step.split())
         super().__init__(f"{self.message} Next: {self.next_step}" if self.next_step else self.message)
+
+    def __reduce__(self) -> tuple[Callable[..., RegrowError], tuple[type[RegrowError], str, str]]:
+        return _told_again, (type(self), self.message, self.next_step)
 
 
 class InputError(RegrowError, ValueError):
@@ -67,3 +70,10 @@ class BusyError(InputError):
 
 class RunFailedError(RegrowError):
     """One or more runs of a study failed; everything that is done is kept."""
+
+
+def _told_again(kind: type[RegrowError], message: str, next_step: str) -> RegrowError:
+    """An error as another process raised it, whatever arguments its kind is made of."""
+    error = kind.__new__(kind)
+    RegrowError.__init__(error, message, next_step)
+    return error

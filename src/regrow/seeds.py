@@ -138,6 +138,16 @@ def uniform(words: UINT64) -> npt.NDArray[np.float64]:
     return np.minimum(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53, 1 - 2.0**-53)
 
 
+def uniform_of(word: int) -> float:
+    """As ``uniform``, of a single word and many times as fast.
+
+    Example:
+        >>> uniform_of(2**64 - 1) == uniform(np.array([2**64 - 1], np.uint64))[0]
+        np.True_
+    """
+    return min(((word >> 11) + 0.5) * 2.0**-53, 1 - 2.0**-53)
+
+
 def permutation(seed: int, stream: Stream, *keys: int, n: int) -> npt.NDArray[np.int64]:
     """A random order of ``range(n)``: the stable sort of ``n`` raw words."""
     return np.argsort(raw(seed, stream, *keys, n=n), kind="stable").astype(np.int64)

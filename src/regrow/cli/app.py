@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from regrow import __version__
-from regrow.cli import check, corrupt, data, doctor, evaluate, export, listing, rehearse, study
+from regrow.cli import bench, check, corrupt, data, doctor, evaluate, export, listing, rehearse, study
 
 app = typer.Typer(
     name="regrow",
@@ -50,3 +50,4 @@ app.command("export", epilog="Example:  regrow export runs/demo/runs/set-s0.5-se
 app.command("list", epilog="Example:  regrow list corruptions")(listing.list_names)
 app.command("doctor", epilog="Example:  regrow doctor --json")(doctor.doctor)
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")

@@ -6,7 +6,7 @@ streams, so any step can be made alone and a resumed run needs no stored state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -42,11 +42,22 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
     *rows, width, channels = images.shape
     std = np.asarray(spec.std, np.float64)
     constants = np.stack([1 / (255 * std), -np.asarray(spec.mean, np.float64) / std]).astype(np.float32)
-    scale, shift = torch.from_numpy(np.tile(constants, width)).to(images.device)
-    # Rows of W * C values keep the inner loops long; a last axis of 3 would be several times slower.
-    flat = images.reshape(-1, width * channels).to(torch.float32).mul_(scale).add_(shift)
-    result = flat.view(*rows, width, channels).movedim(-1, 1)
-    return result if channels_last and images.ndim == 4 else result.contiguous()
+    if channels_last and images.ndim == 4:
+        # Rows of W * C values keep the inner loops long; a last axis of 3 would be several times slower.
+        scale, shift = torch.from_numpy(np.tile(constants, width)).to(images.device)
+        flat = _floats((images.numel() // (width * channels), width * channels), images.device)
+        flat.copy_(images.reshape(flat.shape)).mul_(scale).add_(shift)
+        return flat.view(*rows, width, channels).movedim(-1, 1)
+    scale, shift = torch.from_numpy(constants).to(images.device).view(2, channels, *[1] * (images.ndim - 2))
+    planes = images.movedim(-1, 1)
+    return _floats(planes.shape, images.device).copy_(planes).mul_(scale).add_(shift)
+
+
+def _floats(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Memory for float32 values."""
+    if device.type == "cpu":  # numpy asks for large pages; page by page, torch's costs several times what is written
+        return torch.from_numpy(np.empty(tuple(shape), np.float32))
+    return torch.empty(tuple(shape), dtype=torch.float32, device=device)
 
 
 class Rows(Protocol):

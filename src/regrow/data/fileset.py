@@ -6,7 +6,8 @@ asked for. Everything here is cheap to pickle, so that worker processes can deco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol
@@ -124,12 +125,20 @@ class ClipSource:
             frames = held[self.sampling.in_training(len(held), draws)]
         else:
             path, name = self.listing.place(i), self.listing.path(i)
-            first, last = self._range(i, clips.count(path, name))
-            frames = clips.frames_at(path, first + self.sampling.in_training(last - first, draws), name)
+            frames = clips.frames_at(path, self.drawn(i, clips.count(path, name), draws), name)
         frames = _square(frames, self.side, how.scale_jitter, draws)
         if how.crop:
             frames = geometry.padded_window(frames, how.crop, draws)
         return geometry.mirrored(frames, draws) if how.flip else frames
+
+    def drawn(self, i: int, length: int, draws: Draws) -> npt.NDArray[np.int64]:
+        """Numbers of the frames that training takes at random from a video of some length.
+
+        Raises:
+            DataError: it is too short.
+        """
+        first, last = self._range(i, length)
+        return first + self.sampling.in_training(last - first, draws)
 
     def _range(self, i: int, length: int) -> tuple[int, int]:
         first, last = (int(share * length) for share in self.part)
@@ -151,25 +160,13 @@ def _held(source: ClipSource, i: int) -> Images:
     return np.stack([np.asarray(pictures.resize(Image.fromarray(f), source.held)) for f in found.frames[first:last]])
 
 
-def _sized(width: int, height: int, shorter: int) -> tuple[int, int]:
-    """Width and height of a picture whose shorter side is brought to so many pixels."""
-    factor = shorter / min(width, height)
-    return (shorter, round(height * factor)) if width <= height else (round(width * factor), shorter)
-
-
 def _square(frames: Images, side: int, jitter: tuple[int, int] | None, draws: Draws) -> Images:
-    """A square of all frames: the middle as at test; with jitter resized at random, then cut out at random."""
+    """A square of all frames, see ``geometry.square``."""
     from PIL import Image
 
-    if jitter is None:
-        return np.stack([np.asarray(pictures.prepare(Image.fromarray(frame), side)) for frame in frames])
-    height, width = frames.shape[1:3]
-    shorter = max(side, jitter[0] + draws.below(jitter[1] - jitter[0] + 1))
-    wide, high = _sized(width, height, shorter)
-    left, top = draws.below(wide - side + 1), draws.below(high - side + 1)
-    window = (left * width / wide, top * height / high, (left + side) * width / wide, (top + side) * height / high)
+    window = geometry.square(frames.shape[2], frames.shape[1], side, jitter, draws)
     resized = (Image.fromarray(frame).resize((side, side), Image.Resampling.BILINEAR, box=window) for frame in frames)
-    return np.stack([np.asarray(frame) for frame in resized])
+    return _gathered((np.asarray(frame) for frame in resized), len(frames))
 
 
 @dataclass(frozen=True)
@@ -185,7 +182,7 @@ class Decoded:
 
     def __getitem__(self, part: slice, /) -> Images:
         """Some of them, uint8 (n, H, W, 3) or (n, views, T, H, W, 3)."""
-        return np.stack([self.source.at_test(int(i)) for i in self.index[part]])
+        return _gathered((self.source.at_test(int(i)) for i in self.index[part]), len(self.index[part]))
 
 
 @dataclass(frozen=True)
@@ -233,7 +230,18 @@ class FileSet:
     def training(self, places: Sequence[int] | Labels, how: Geometry, words: npt.NDArray[Any]) -> Images:
         """Examples as they are trained on, by their places in this set and their random words."""
         rows = zip(places, words, strict=True)
-        return np.stack([self.source.in_training(int(self.index[i]), how, int(word)) for i, word in rows])
+        made = (self.source.in_training(int(self.index[i]), how, int(word)) for i, word in rows)
+        return _gathered(made, len(places))
+
+
+def _gathered(examples: Iterable[Images], n: int) -> Images:
+    """What ``np.stack`` gives of ``n`` examples; each is copied as it comes, while the processor still has it near."""
+    rows = iter(examples)
+    first = next(rows)
+    out = np.empty((n, *first.shape), np.uint8)
+    for target, example in zip(out, itertools.chain([first], rows), strict=True):
+        target[...] = example
+    return out
 
 
 def clip_source(examples: object) -> ClipSource | None:

@@ -26,7 +26,7 @@ class Geometry:
         resized_crop: least and largest share of the area that a window covers before it is resized; None = no such
             window, but the whole picture prepared as at test.
         scale_jitter: least and largest shorter side in pixels that a clip is resized to before a square is cut out at
-            random; None = as at test.
+            random; None = the middle that is tested.
     """
 
     flip: bool = False
@@ -47,7 +47,7 @@ class Draws:
 
     def next(self) -> float:
         """The next number."""
-        return float(seeds.uniform(np.array([self._bits.random_raw()], np.uint64))[0])
+        return seeds.uniform_of(int(self._bits.random_raw()))
 
     def below(self, n: int) -> int:
         """A whole number in [0, n)."""
@@ -86,6 +86,47 @@ def resized_crop(width: int, height: int, share: float, draws: Draws) -> Box:
     return left, top, left + w, top + h
 
 
+def square(width: int, height: int, side: int, jitter: tuple[int, int] | None, draws: Draws) -> Box:
+    """The square of a clip's frames that is resized to ``side`` pixels: (left, top, right, bottom) in pixels.
+
+    Args:
+        width: of the frames.
+        height: of the frames.
+        side: of the result.
+        jitter: least and largest shorter side that the frames are thought to be resized to, at random, before a square
+            is cut out at random; None = the middle, see :func:`middle`.
+        draws: random numbers.
+    """
+    if jitter is None:
+        return middle(width, height, side)
+    wide, high = sized(width, height, max(side, jitter[0] + draws.below(jitter[1] - jitter[0] + 1)))
+    left, top = draws.below(wide - side + 1), draws.below(high - side + 1)
+    return left * width / wide, top * height / high, (left + side) * width / wide, (top + side) * height / high
+
+
+def middle(width: int, height: int, side: int) -> Box:
+    """The part of a picture that :func:`regrow.data.pictures.prepare` keeps: (left, top, right, bottom) in pixels.
+
+    Resized from there, pixels differ by at most one level from prepared ones (at 299 px more along the edges, where
+    the pixels around have a part), and what is cut off costs nothing.
+    """
+    if (width, height) == (side, side):
+        return 0, 0, side, side
+    if side == 299:
+        return round(width * 0.0625), round(height * 0.0625), round(width * 0.9375), round(height * 0.9375)
+    shorter = round(side * 256 / 224)
+    longer = int(shorter * max(width, height) / min(width, height))
+    wide, high = (shorter, longer) if width <= height else (longer, shorter)
+    left, top = round((wide - side) / 2), round((high - side) / 2)
+    return left * width / wide, top * height / high, (left + side) * width / wide, (top + side) * height / high
+
+
+def sized(width: int, height: int, shorter: int) -> tuple[int, int]:
+    """Width and height of a picture whose shorter side is brought to so many pixels."""
+    factor = shorter / min(width, height)
+    return (shorter, round(height * factor)) if width <= height else (round(width * factor), shorter)
+
+
 def enough_for(share: float, side: int) -> int:
     """Shorter side in pixels at which any window of that share of the area still has ``side`` pixels."""
     return math.ceil(side / math.sqrt(share * RATIOS[0]))
@@ -101,4 +142,9 @@ def padded_window(images: npt.NDArray[np.uint8], crop: int, draws: Draws) -> npt
 
 def mirrored(images: npt.NDArray[np.uint8], draws: Draws) -> npt.NDArray[np.uint8]:
     """A picture or clip (..., H, W, 3), or with a chance of one half its mirror image."""
-    return images[..., ::-1, :] if draws.below(2) else images
+    if not draws.below(2):
+        return images
+    mirror = np.empty_like(images)
+    for channel in range(images.shape[-1]):  # several times as fast as all three at once, whose inner loops are short
+        mirror[..., channel] = images[..., ::-1, channel]
+    return mirror

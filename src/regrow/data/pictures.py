@@ -256,6 +256,9 @@ def open_picture(source: Path | IO[bytes], at_least: int = 0, name: str | None =
                 raise ValueError(f"{opened.width} x {opened.height} pixels are too many")
             _reduce(opened, at_least)
             opened.info.pop("transparency", None)  # it is dropped, and would be warned of
+            if opened.mode == "RGB":  # converting it would copy it
+                opened.load()
+                return opened
             return opened.convert("RGB")
     except DataError:
         raise

@@ -53,11 +53,15 @@ class _Steps(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         places, own = self.indices(step), words(self.seed, step, self.batch)
-        views, made = [], self.augmentation
+        views, cut, made = [], {}, self.augmentation
         for view in range(made.views):
-            images = self.examples.training(places, self.how, window_words(self.seed, step, self.batch, made, view))
-            views.append(augment(images, own, made, view) if made.changes else images)
-        return torch.from_numpy(np.concatenate(views)), torch.from_numpy(self.examples.labels[places])
+            window = made.window(view)
+            if window not in cut:  # views of one window are decoded once
+                drawn = window_words(self.seed, step, self.batch, made, view)
+                cut[window] = self.examples.training(places, self.how, drawn)
+            views.append(augment(cut[window], own, made, view) if made.changes else cut[window])
+        images = views[0] if len(views) == 1 else np.concatenate(views)
+        return torch.from_numpy(images), torch.from_numpy(self.examples.labels[places])
 
 
 class StreamedBatches:
@@ -102,7 +106,7 @@ class StreamedBatches:
         self.finish.check(batch)
         self._steps = _Steps(examples, batch, how, seed, augmentation or Augmentation(), repeats)
         self._n = len(examples)
-        self._ahead: Iterator[Any] | None = None
+        self._ahead: Iterator[Any] = iter(())
         self._next = -1
 
     @property
@@ -124,8 +128,9 @@ class StreamedBatches:
         if self.workers == 0:
             images, labels = self._steps[step]
         else:
-            if self._ahead is None or step != self._next:
+            if step != self._next:
                 self._ahead = _made_ahead(self._steps, range(step, 1 << 62), self.workers, self.device)
+            self._next = -1  # an error ends the workers
             images, labels = next(self._ahead)
             self._next = step + 1
         images = images.to(self.device, non_blocking=True)
@@ -158,8 +163,37 @@ def in_test_order(examples: FileSet, batch: int, workers: int | None = None) -> 
     yield from _made_ahead(pieces, numbers, workers, torch.device("cpu"))
 
 
+def _made_ahead(dataset: Dataset[Any], numbers: range, workers: int, device: torch.device) -> Iterator[Any]:
+    """What a data set gives for some numbers, in order, made by worker processes.
+
+    Raises:
+        RegrowError: as a worker raised it; or a worker ended before its time.
+    """
+    loader = DataLoader(
+        _Told(dataset),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        prefetch_factor=AHEAD,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_one_thread,
+    )
+    try:
+        for made in loader:
+            if isinstance(made, RegrowError):
+                raise made
+            yield made
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise RegrowError(
+            "a process that reads and decodes files was killed, maybe for lack of memory (also of /dev/shm).",
+            "lower data.workers or training.batch, or give more memory.",
+        ) from None
+
+
 class _Told(Dataset[Any]):
-    """A set whose errors are given as values: torch would put the traces of a worker into their words."""
+    """A data set whose errors of regrow are values: torch would make a traceback of several lines of them."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self.dataset = dataset
@@ -169,25 +203,6 @@ class _Told(Dataset[Any]):
             return self.dataset[number]
         except RegrowError as error:
             return error
-
-
-def _made_ahead(dataset: Dataset[Any], numbers: range, workers: int, device: torch.device) -> Iterator[Any]:
-    for made in _loader(_Told(dataset), numbers, workers, device):
-        if isinstance(made, RegrowError):
-            raise made
-        yield made
-
-
-def _loader(dataset: Dataset[Any], numbers: range, workers: int, device: torch.device) -> DataLoader[Any]:
-    return DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=numbers,
-        num_workers=workers,
-        prefetch_factor=AHEAD,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_one_thread,
-    )
 
 
 def _one_thread(_: int) -> None:

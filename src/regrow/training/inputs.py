@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -28,6 +30,10 @@ EVALUATED, EVALUATED_CLIPS = 256, 16
 
 class Input(Protocol):
     """Batches by step."""
+
+    def indices(self, step: int) -> npt.NDArray[np.int64]:
+        """Which examples a step uses, int64 (B,)."""
+        ...
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Normalised inputs and labels of a step, on the device."""
@@ -55,6 +61,11 @@ def check(examples: ImageSet | FileSet, augment: AugmentSettings) -> None:
         )
 
 
+def geometry_of(augment: AugmentSettings) -> Geometry:
+    """How examples in files are cut out."""
+    return Geometry(augment.flip, augment.crop, augment.resized_crop, augment.scale_jitter)
+
+
 def make_batches(examples: ImageSet | FileSet, settings: RunSettings, device: torch.device) -> Input:
     """The training input of a run.
 
@@ -69,7 +80,7 @@ def make_batches(examples: ImageSet | FileSet, settings: RunSettings, device: to
         return StreamedBatches(
             examples,
             train.batch,
-            how=Geometry(augment.flip, augment.crop, augment.resized_crop, augment.scale_jitter),
+            how=geometry_of(augment),
             augmentation=made,
             finish=Finish(made.clean_first, options["erasing"], options["mixing"]),
             repeats=options["repeats"],

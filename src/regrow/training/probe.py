@@ -72,7 +72,7 @@ def choose_precision(
     large = ""
     if n < n_wanted:
         large, candidates, rounds = f"too large to time more than {n} inputs here", candidates[:1], 1
-    timers = {c: _Stepper(model, training, c, n_classes, shape, n) for c in candidates}
+    timers = {c: Stepper(model, training, c, n_classes, shape, n) for c in candidates}
     times: dict[Precision, list[float]] = {c: [] for c in candidates}
     slow: set[Precision] = set()
     for _ in range(rounds):
@@ -88,11 +88,13 @@ def choose_precision(
         gain = step_s[candidates[0]] / step_s[fastest]
         chosen = fastest if gain >= WORTHWHILE else candidates[0]
         if fastest == candidates[0]:
-            reason = f"{_name(fastest)} is the fastest here"
+            reason = f"{name_of(fastest)} is the fastest here"
         else:
-            reason = f"{_name(fastest)} is {gain:.2f} x as fast as {_name(candidates[0])}; taken from {WORTHWHILE} x on"
+            reason = (
+                f"{name_of(fastest)} is {gain:.2f} x as fast as {name_of(candidates[0])}; taken from {WORTHWHILE} x on"
+            )
     probe = {
-        "step_s": {_name(c): round(s, 6) for c, s in step_s.items()},
+        "step_s": {name_of(c): round(s, 6) for c, s in step_s.items()},
         "reason": reason,
         "threads": torch.get_num_threads(),
         "images": n,
@@ -100,11 +102,23 @@ def choose_precision(
     return chosen, probe
 
 
-def _name(precision: Precision) -> str:
+def name_of(precision: Precision) -> str:
+    """An arithmetic in words, e.g. ``bf16 channels_last``."""
     return precision.dtype + (" channels_last" if precision.channels_last else "")
 
 
-class _Stepper:
+class Stepper:
+    """Training steps of a network on one batch of black inputs: forward, backward, and the optimiser's step.
+
+    Args:
+        model: the network.
+        training: the recipe.
+        precision: the arithmetic.
+        n_classes: outputs of the network.
+        shape: of one input.
+        n: inputs that are timed; None = one part of a batch, with all its views.
+    """
+
     def __init__(
         self,
         model: ModelSettings,
@@ -112,11 +126,12 @@ class _Stepper:
         precision: Precision,
         n_classes: int,
         shape: tuple[int, ...],
-        n: int,
+        n: int | None = None,
     ) -> None:
         self.fabric = make_fabric(precision)
         network = build_network(model, n_classes, shape[-1], seed=0, precision=precision).to(self.fabric.device)
         self.model, self.optimizer = self.fabric.setup(network, build_optimizer(network, training))
+        n = n or -(-training.batch // training.accumulate) * passes_per_step(training)
         self.factor = training.batch * passes_per_step(training) / n  # a part of a batch shows the arithmetic as well
         inputs = torch.zeros(n, *shape)
         layout = torch.channels_last if precision.channels_last else torch.contiguous_format
