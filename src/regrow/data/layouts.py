@@ -218,7 +218,7 @@ def video(group: str, name: str, seed: int) -> bytes:
     """A clip as a file of the type that its name says: H.264 of 160 x 120 px, 25 frames a second."""
     n_frames = 100 + int(seeds.raw(seed, "data", scenes.KEY, seeds.name_key(name), n=1)[0] % np.uint64(61))
     frames = scenes.clip(group, name, n_frames, (120, 160), seed)
-    # AVI has no times of showing: frames that are coded in another order would be shown in it
+    # no frame before its turn: AVI files have no times of showing, and players show what they read
     options: dict[str, Any] = {"crf": "20", "bf": "0", "preset": "veryfast"}
     container = name.rpartition(".")[2]
     return clips.encode(clips.frames_of(frames), Fraction(25), "libx264", options, container=container)

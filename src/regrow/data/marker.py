@@ -103,16 +103,18 @@ def read(folder: Path) -> Marker | None:
     """The marker of a folder, its files unread; None where the folder is not a generated one.
 
     Raises:
-        DataError: it is damaged.
+        DataError: it is damaged, or cannot be read.
     """
     path = folder / FILE
     try:
-        marker = Marker.parse(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+        text = path.read_text("utf-8", "replace")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError):
-        marker = None
-    if marker is None:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).", "let it be read.") from None
+    if not _CAVEAT.match(text):
+        return None  # a file of somebody else that is called the same
+    if (marker := Marker.parse(text)) is None:
         raise DataError(f"{path} is not as regrow wrote it.", f"remove {folder} and generate it again.")
     return marker
 
