@@ -26,6 +26,7 @@ __all__ = [
     "DataSpec",
     "FileSet",
     "ImageSet",
+    "default_options",
     "find_root",
     "load",
     "load_images",
@@ -76,6 +77,15 @@ def spec(name: str, options: Options | None = None, root: str | Path | None = No
     found = _get(name)
     settings = check_options(found.spec, options)
     return found.describe(settings, find_root(root)) if found.describe else found.spec
+
+
+def default_options(name: str) -> Options:
+    """Options that a data set takes, and their defaults.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+    """
+    return _get(name).spec.options
 
 
 def nominal_spec(name: str, options: Options | None = None) -> DataSpec:

@@ -25,7 +25,7 @@ from regrow.data.fileset import ClipSource, FileSet, PictureSource, Source
 from regrow.data.listing import Chosen, Listing, Pictures, check_classes
 from regrow.data.listing import Source as Fingerprinted
 from regrow.data.sampling import WAYS, Sampling
-from regrow.data.scan import scan
+from regrow.data.scan import ON_ERROR, scan
 from regrow.data.spec import DataSet, DataSpec, Labels, Options, Progress, Request, of_classes
 from regrow.errors import DataError, InputError, UnknownNameError
 
@@ -212,8 +212,8 @@ def _described(
     roots: Sequence[Path],
     check: Callable[[Part, Options], list[tuple[str, str]]],
 ) -> tuple[DataSpec, Parts, dict[str, tuple[Any, ...]]]:
-    if options["on_error"] not in ("raise", "skip"):
-        raise UnknownNameError("on_error", options["on_error"], ("raise", "skip"), "options: {on_error: skip}.")
+    if options["on_error"] not in ON_ERROR:
+        raise UnknownNameError("on_error", options["on_error"], ON_ERROR, "options: {on_error: skip}.")
     frames, views = None, 1
     if "frames" in options:
         sampling = sampling_of(options)
