@@ -190,7 +190,8 @@ def radius_accuracy(
     Every batch is transformed once and cut at all radii, so the cost is that of the forward passes.
 
     Args:
-        predict: from normalised images (n, C, H, W) to logits (n, classes) or classes (n,); in evaluation mode.
+        predict: from normalised images (n, C, H, W) to logits (n, classes) or classes (n,); in evaluation mode. It may
+            answer once for several in a row, as for the views of a clip; there is one label for each answer then.
         images: normalised images (N, C, H, W), or batches of them.
         labels: classes, shape (N,), in the order of the images.
         radii_low: radii that keep rho < r; default `registered_radii` of the images' height.
@@ -213,14 +214,15 @@ def radius_accuracy(
             if n == 0:
                 plan = _plan(batch, radii_low, radii_high, convention)
                 correct = [0] * len(plan)
-            expected = truth[n : n + len(batch)]
-            n += len(batch)
-            if n > truth.numel():
-                break
-            spectrum = _Spectrum(batch)
+            spectrum, answered = _Spectrum(batch), len(batch)
             for index, (keep, radius) in enumerate(plan):
                 answer = _classes(predict(spectrum.cut(radius, keep, convention)))
-                correct[index] += int((answer == expected).sum())
+                answered = len(answer)
+                expected = truth[n : n + answered]
+                correct[index] += int((answer[: len(expected)] == expected).sum())
+            n += answered
+            if n > truth.numel():
+                break
     if n == 0 or n != truth.numel():
         raise InputError(
             f"need one label for each image, got {truth.numel()} labels and {n} images.",

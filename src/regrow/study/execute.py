@@ -211,7 +211,6 @@ def _attenuation(
     low, high = analysis.registered_radii(spec.image_size)
     batches = eval_batches(images, spec, batch=max(1, recipe.evaluation.batch // spec.views), device=device)
     answer, truth = averaged(predict, spec.views), torch.from_numpy(labels)
-    answer, truth = averaged(predict, spec.views), torch.from_numpy(labels)
     return analysis.radius_accuracy(answer, batches, truth, radii_low=chosen.low or low, radii_high=chosen.high or high)
 
 

@@ -16,9 +16,8 @@ from regrow.data.pictures import open_picture
 from regrow.data.published import ArraySet, LazyPictures, open_published
 from regrow.data.published import Cell as StoredCell
 from regrow.data.published_clips import holds_clips
-from regrow.data.scan import in_parts
 from regrow.data.spec import DataSpec
-from regrow.errors import DataError, InputError
+from regrow.errors import InputError
 from regrow.evaluation import imagenet_c, robustbench
 from regrow.evaluation.clip_scores import clip_scores
 from regrow.evaluation.evaluate import evaluate_cell, predictor
@@ -27,7 +26,7 @@ from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import Record, record_path, save_record
 from regrow.evaluation.scores import EVERY, Score, scores
 from regrow.study.networks import CheckedModel
-from regrow.study.scored import Scored, class_numbers
+from regrow.study.scored import Scored, class_numbers, unreadable
 
 #: Bytes of decoded test images that are held in memory.
 _HELD = 2 << 30
@@ -90,6 +89,7 @@ def on_data_set(
             f"{name} holds clips, which are not corrupted as they are evaluated.",
             "write them first: regrow corrupt FOLDER --clean --out SET; then regrow evaluate SET.",
         )
+    _require_images(checked, name)
     _check(checked, len(test.spec.classes), test.spec.image_size, name)
     if checked.named and test.spec.classes != checked.spec.classes:
         raise InputError(
@@ -142,6 +142,7 @@ def on_published_set(
         InputError: the network's classes or image size are not the set's, or an image of ``ids`` is not there.
     """
     opened = open_published(folder)
+    _require_images(checked, str(folder))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     predict = predictor(checked.model.to(device), bf16=False, device=device)
     cells = [(n, s) for n in names or opened.corruptions for s in severities if s in opened.severities(n)]
@@ -167,30 +168,23 @@ def _readable(cell: StoredCell, where: str, skipped: list[str]) -> StoredCell:
     if not isinstance(cell.images, LazyPictures):
         return cell
     files = cell.images.files
-
-    def check(part: range) -> list[tuple[int, str]]:
-        bad = []
-        for i in part:
-            try:
-                open_picture(files[i], name=f"{files[i].parent.name}/{files[i].name}")
-            except DataError as error:
-                bad.append((i, error.message))
-        return bad
-
-    bad = dict(row for _, rows in in_parts(check, len(files)) for row in rows)
+    bad = unreadable(
+        len(files), lambda i: open_picture(files[i], name=f"{files[i].parent.name}/{files[i].name}"), where
+    )
     skipped += [f"{where}: {reason}" for reason in bad.values()]
-    if len(bad) == len(files):
-        raise DataError(f"no picture of {where} can be read.", "look at the set.")
     keep = [i for i in range(len(files)) if i not in bad]
     names = tuple(cell.names[i] for i in keep)
     return StoredCell(LazyPictures(tuple(files[i] for i in keep)), cell.labels[keep], names)
 
 
-def _check(checked: CheckedModel, n_classes: int, side: int, where: str) -> None:
+def _require_images(checked: CheckedModel, where: str) -> None:
     if checked.spec.frames is not None:
         raise InputError(
             f"{where} holds images, {checked.name} takes clips.", "give a network for images, or a set of clips."
         )
+
+
+def _check(checked: CheckedModel, n_classes: int, side: int, where: str) -> None:
     if len(checked.spec.classes) != n_classes:
         raise InputError(
             f"{checked.name} has {len(checked.spec.classes)} classes, {where} has {n_classes}.",

@@ -13,13 +13,12 @@ from regrow.data.clips import prepare
 from regrow.data.on_disk import sampling_of
 from regrow.data.published_clips import CLEAN, ClipCell, ClipSet
 from regrow.data.sampling import Sampling
-from regrow.data.scan import in_parts
 from regrow.data.spec import Images
 from regrow.errors import DataError, InputError
 from regrow.evaluation.evaluate import evaluate_cell, predictor
 from regrow.evaluation.metrics import Cell
 from regrow.study.networks import CheckedModel
-from regrow.study.scored import Scored, class_numbers
+from regrow.study.scored import Scored, class_numbers, unreadable
 
 #: Videos of a batch, whose frames are all in memory.
 _BATCH = 8
@@ -129,20 +128,8 @@ def on_clip_set(
 
 def _readable(cut: Cut, where: str, skipped: list[str]) -> Cut:
     """Those that can be read; the others are added to a list."""
-
-    def check(part: range) -> list[tuple[int, str]]:
-        bad = []
-        for i in part:
-            try:
-                cut.at(i)
-            except DataError as error:
-                bad.append((i, error.message))
-        return bad
-
-    bad = dict(row for _, rows in in_parts(check, len(cut), size=4) for row in rows)
+    bad = unreadable(len(cut), cut.at, where)
     skipped += [f"{where}: {reason}" for reason in bad.values()]
-    if len(bad) == len(cut):
-        raise DataError(f"no clip of {where} can be read.", "look at the set.")
     keep = [i for i in range(len(cut)) if i not in bad]
     cell = cut.cell
     return replace(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from regrow.data.scan import in_parts
 from regrow.data.spec import Labels
-from regrow.errors import InputError
+from regrow.errors import DataError, InputError
 from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import Record
 from regrow.study.networks import CheckedModel
@@ -55,3 +56,30 @@ def class_numbers(groups: Sequence[str], labels: Labels, checked: CheckedModel, 
         f"{checked.name} has {n} classes, {where} has {int(labels.max()) + 1}{also}.",
         "give a network that was trained on these classes.",
     )
+
+
+def unreadable(n: int, read: Callable[[int], object], where: str) -> dict[int, str]:
+    """Which files of a cell cannot be read, and why.
+
+    Args:
+        n: how many files there are.
+        read: reads one, by its number.
+        where: what messages call the cell.
+
+    Raises:
+        DataError: none can be read.
+    """
+
+    def check(part: range) -> list[tuple[int, str]]:
+        bad = []
+        for i in part:
+            try:
+                read(i)
+            except DataError as error:
+                bad.append((i, error.message))
+        return bad
+
+    bad = dict(row for _, rows in in_parts(check, n, size=4) for row in rows)
+    if len(bad) == n:
+        raise DataError(f"none of the {n} files of {where} can be read.", "look at the set.")
+    return bad
