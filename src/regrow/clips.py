@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from regrow.errors import DataError, InputError
+from regrow.errors import OR_SKIP, DataError, InputError
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -125,12 +125,12 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, w
     if whole and found and len(found) < announced - _MAY_LACK:
         raise DataError(
             f"{name} is cut short or damaged: {len(found)} of its {announced} frames can be decoded.",
-            "remove or replace it.",
+            OR_SKIP,
         )
     if not found or n_frames == 0:
-        raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
+        raise DataError(f"{name} holds no frame that can be decoded.", OR_SKIP)
     if any(frame.shape != found[0][1].shape for _, frame in found):
-        raise DataError(f"the frames of {name} change their size.", "remove or replace it, or code it anew.")
+        raise DataError(f"the frames of {name} change their size.", OR_SKIP)
     if n_frames is not None and len(found) < n_frames:
         return Clip(_held(found, n_frames, _places(times, n_frames, base, rate)), rate, content, suffix)
     frames = np.empty((len(found) if n_frames is None else n_frames, *found[0][1].shape), np.uint8)
@@ -189,9 +189,7 @@ def frames_at(path: Path, numbers: Sequence[int] | npt.NDArray[np.int64], name: 
             found = {i: upright(frame) for i, frame in enumerate(frames) if i in set(wanted)}
     missing = [n for n in wanted if n not in found]
     if missing:
-        raise DataError(
-            f"frame {missing[0]} of {name or path.name} cannot be decoded.", "remove or replace it, or skip such files."
-        )
+        raise DataError(f"frame {missing[0]} of {name or path.name} cannot be decoded.", OR_SKIP)
     return np.stack([found[int(n)] for n in numbers])
 
 
@@ -212,7 +210,7 @@ def _index_of(path: Path, name: str) -> _Index:
     try:
         stat = path.stat()
     except OSError as error:
-        raise DataError(f"{name} cannot be read ({error.strerror}).", "remove or replace it.") from None
+        raise DataError(f"{name} cannot be read ({error.strerror}).", OR_SKIP) from None
     return _indexed(path, name, stat.st_size, stat.st_mtime_ns)
 
 
@@ -230,7 +228,7 @@ def _indexed(path: Path, name: str, _size: int, _changed: int) -> _Index:
     with opened(content, name) as container:
         n = sum(1 for _ in decoded(container))
     if not n:
-        raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
+        raise DataError(f"{name} holds no frame that can be decoded.", OR_SKIP)
     return _Index(n, (), False)
 
 
@@ -298,7 +296,7 @@ def _content(source: Path | bytes) -> bytes:
     try:
         return source.read_bytes()
     except OSError as error:
-        raise DataError(f"{source} cannot be read ({error.strerror}).", "remove or replace it.") from None
+        raise DataError(f"{source} cannot be read ({error.strerror}).", OR_SKIP) from None
 
 
 def _jpeg(content: bytes) -> Frames:
@@ -320,10 +318,10 @@ def opened(content: bytes, name: str = "the clip") -> Iterator[InputContainer]:
         container = av.open(io.BytesIO(content), metadata_errors="ignore")
     except (av.error.FFmpegError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise DataError(f"{name} is no video that can be read ({reason}).", "remove or replace it.") from None
+        raise DataError(f"{name} is no video that can be read ({reason}).", OR_SKIP) from None
     with container:
         if not container.streams.video:
-            raise DataError(f"{name} holds no video stream.", "remove or replace it.")
+            raise DataError(f"{name} holds no video stream.", OR_SKIP)
         context = container.streams.video[0].codec_context
         context.thread_type, context.thread_count = "NONE", 1
         yield container

@@ -39,9 +39,9 @@ def check(
     from regrow.report.write import write_check
     from regrow.study import check as checking
 
+    check_on_error(on_error)
     if (out_dir / "report.html").exists() and not force:
         raise InputError(f"{out_dir} holds the page of an earlier check.", "choose another --out, or add --force.")
-    check_on_error(on_error)
     names = [n.strip() for n in corruptions.split(",") if n.strip()] or None
     checked = Given(model, weights, size, model_option, mean, std).open(n_classes=checking.count_classes(images))
     with Progress(console=out, disable=not out.is_terminal) as bar:

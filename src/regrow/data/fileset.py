@@ -21,7 +21,7 @@ from regrow.data.geometry import Draws, Geometry
 from regrow.data.listing import Listing, Pictures
 from regrow.data.sampling import Sampling
 from regrow.data.spec import DataSpec, Images, Labels
-from regrow.errors import DataError
+from regrow.errors import OR_SKIP, DataError
 
 
 class Source(Protocol):
@@ -102,7 +102,7 @@ class ClipSource:
         from PIL import Image
 
         found = clips.read(self.listing.place(i), name=self.listing.path(i), whole=True)
-        first, last = self._range(i, len(found))
+        first, last = self.used(i, len(found))
         out = np.empty((last - first, self.side, self.side, 3), np.uint8)
         for frame, target in zip(found.frames[first:last], out, strict=True):
             target[...] = np.asarray(pictures.prepare(Image.fromarray(frame), self.side))
@@ -124,20 +124,25 @@ class ClipSource:
             frames = held[self.sampling.in_training(len(held), draws)]
         else:
             path, name = self.listing.place(i), self.listing.path(i)
-            first, last = self._range(i, clips.count(path, name))
+            first, last = self.used(i, clips.count(path, name))
             frames = clips.frames_at(path, first + self.sampling.in_training(last - first, draws), name)
         frames = _square(frames, self.side, how.scale_jitter, draws)
         if how.crop:
             frames = geometry.padded_window(frames, how.crop, draws)
         return geometry.mirrored(frames, draws) if how.flip else frames
 
-    def _range(self, i: int, length: int) -> tuple[int, int]:
+    def used(self, i: int, length: int) -> tuple[int, int]:
+        """First frame that is used of a video of some length, and the one after the last.
+
+        Raises:
+            DataError: they are fewer than a clip needs.
+        """
         first, last = (int(share * length) for share in self.part)
         if last - first < self.sampling.span:
             raise DataError(
                 f"{self.listing.path(i)} has {length} frames, of which {last - first} are used; a clip needs "
                 f"{self.sampling.span}.",
-                "ask for fewer frames, leave the video out, or skip such files.",
+                f"ask for fewer frames, or {OR_SKIP}",
             )
         return first, last
 
@@ -147,7 +152,7 @@ def _held(source: ClipSource, i: int) -> Images:
     from PIL import Image
 
     found = clips.read(source.listing.place(i), name=source.listing.path(i), whole=True)
-    first, last = source._range(i, len(found))
+    first, last = source.used(i, len(found))
     height, width = found.frames.shape[1:3]
     size = _sized(width, height, source.held)
     return np.stack(

@@ -32,6 +32,8 @@ from regrow.errors import DataError, InputError, UnknownNameError
 #: Normalisation of ImageNet, which sets of photographs without one of their own use.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPLITS = ("train", "test")
+#: Files that were skipped which are named one by one beside numbers.
+LISTED = 20
 
 #: Options of all sets of pictures.
 #: ``packed`` = shorter side in pixels at which pictures are kept, once decoded, in few files below the last data root;
@@ -233,10 +235,11 @@ def _described(
             keep = np.array([part.listing.path(int(i)) not in bad for i in part.index], bool)
             kept = Part(part.listing, part.index[keep])
             parts = replace(parts, train=kept) if split == "train" else replace(parts, test=kept)
-        names = [path for split in SPLITS for path, _ in skipped[split]]
-        if names:
-            shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-            caveats.append(f"{len(names)} files that cannot be read were skipped: {shown}")
+        files = list(dict.fromkeys(row for split in SPLITS for row in skipped[split]))
+        if files:
+            shown = [f"{path}, {reason.rstrip('.')}" for path, reason in files[:LISTED]]
+            shown += [f"and {len(files) - LISTED} more"] if len(files) > LISTED else []
+            caveats.append(f"{len(files)} files that cannot be read were skipped: {'; '.join(shown)}")
     for split in SPLITS:
         _require_classes(getattr(parts, split), spec, split)
     counts = {split: len(getattr(parts, split).index) for split in SPLITS}
@@ -293,7 +296,7 @@ def _check_clips(part: Part, options: Options) -> list[tuple[str, str]]:
         try:
             clip = clips.read(part.listing.place(int(i)), name=name, whole=True)
         except DataError as error:
-            bad.append((name, error.message))
+            bad.append((name, error.message.removeprefix(f"{name} ")))
             continue
         for key in ("train_part", "test_part"):
             first, last = (int(share * len(clip)) for share in options[key])

@@ -16,10 +16,11 @@ from regrow import corruptions, data
 from regrow.data import pictures
 from regrow.data.on_disk import place
 from regrow.data.scan import ON_ERROR
-from regrow.errors import DataError, InputError, UnknownNameError
+from regrow.errors import OR_SKIP, DataError, InputError, UnknownNameError
 from regrow.evaluation.evaluate import evaluate_cell, predictor
 from regrow.evaluation.live import live
 from regrow.study.networks import CheckedModel, open_model
+from regrow.study.scored import changed_since
 
 __all__ = ["CheckResult", "CheckedModel", "as_json", "check", "open_model", "read_folder"]
 
@@ -94,8 +95,9 @@ def read_folder(
         for group, label in zip(groups, classes, strict=True)
     ]
     skipped = [f"{group}: holds no picture" for group, rows in zip(groups, found, strict=True) if not rows]
+    skipped += [f"{name}: lies outside class folders" for name in pictures.names_below(folder, deep=False)]
     if skipped and on_error == "raise":
-        raise DataError(f"{folder / skipped[0]}.", "fill or remove it, or add --on-error skip.")
+        raise DataError(f"{folder}/{skipped[0]}.", OR_SKIP)
     turns = max(len(rows) for rows in found)
     images, labels = [], []
     for name, label in [rows[i] for i in range(turns) for rows in found if i < len(rows)][:limit]:
@@ -104,7 +106,7 @@ def read_folder(
             labels.append(label)
         except DataError as error:
             if on_error == "raise":
-                raise DataError(error.message, "remove or replace it, or add --on-error skip.") from None
+                raise
             skipped.append(error.message)
     if not images:
         raise DataError(
@@ -130,9 +132,12 @@ def _class_numbers(names: list[str], checked: CheckedModel) -> list[int]:
             "give a folder of all its classes, or name the folders by the classes' numbers, from 0 on.",
         )
     strange = next(name for name in names if name not in by_name)
+    part = next((name for name in ("test", "val") if name in names), None)
     raise DataError(
         f"folder {strange!r} is no class of the network.",
-        f"name the folders after its {len(classes)} classes ({', '.join(classes[:4])}, ...), or by their numbers.",
+        f"give the folder of one part, e.g. its {part}."
+        if part
+        else f"name the folders after its {len(classes)} classes ({', '.join(classes[:4])}, ...), or by their numbers.",
     )
 
 
@@ -153,8 +158,12 @@ def _read_image(file: Path, name: str, checked: CheckedModel) -> npt.NDArray[np.
 
 def read_own_test_part(
     folder: Path, checked: CheckedModel, limit: int | None, on_error: str
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], list[str]] | None:
-    """As ``read_folder``, of the folder that a run was trained on: its test part; ``None`` for all other folders."""
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], list[str], list[str]] | None:
+    """As ``read_folder``, of the folder that a run was trained on: its test part; ``None`` for all other folders.
+
+    Returns:
+        Images, labels, lines for what was skipped, and what must be said.
+    """
     chosen = checked.trained_on
     if chosen is None or "path" not in chosen.options:
         return None
@@ -172,7 +181,11 @@ def read_own_test_part(
         turn[test.labels == label] = np.arange((test.labels == label).sum())
     part = test.select(np.lexsort((test.labels, turn))[:limit])
     skipped = [f"{name}: {reason}" for name, reason in getattr(test, "skipped", ())]
-    return np.asarray(part.images[:]), part.labels, skipped
+    notes = [
+        f"{folder} is what the network was trained on: its test part alone is taken",
+        *changed_since(checked, test),
+    ]
+    return np.asarray(part.images[:]), part.labels, skipped, notes
 
 
 def check(
@@ -215,11 +228,13 @@ def check(
         )
     notes = list(checked.notes)
     own = read_own_test_part(folder, checked, limit, on_error)
-    if own is not None:
-        notes.append(f"{folder} is what the network was trained on: its test part alone is taken")
-    images, labels, skipped = own or read_folder(folder, checked, limit, on_error)
-    if own is None and not checked.named:
-        notes.append("class folders are numbered as the classes of the network: by their names, sorted, or as numbers")
+    if own is None:
+        images, labels, skipped = read_folder(folder, checked, limit, on_error)
+        if not checked.named:
+            notes.append("class folders are the classes of the network by number, else by the order of their names")
+    else:
+        images, labels, skipped, more = own
+        notes += more
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     predict = predictor(checked.model.to(device), bf16=False, device=device)
     scale, note = corruptions.choose_scale(checked.spec.image_size)

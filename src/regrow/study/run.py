@@ -173,6 +173,7 @@ def run_study(
     """
     from regrow.study.environment import describe_environment
     from regrow.study.execute import is_complete
+    from regrow.study.intact import require_readable
     from regrow.study.making import make_cells
 
     store, plan = Store(folder), None
@@ -189,6 +190,8 @@ def run_study(
             progress=lambda done, total: console.stage("Download, bytes", done, total),
         )
         jobs = plan.jobs
+        for line in require_readable(recipe, data_root, lambda done, n: console.stage("Files checked", done, n)):
+            console.say(line)
     with files.owned(folder, "study"):
         if store.exists():
             store.require_recipe(recipe)

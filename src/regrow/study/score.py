@@ -26,7 +26,7 @@ from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import Record, record_path, save_record
 from regrow.evaluation.scores import EVERY, Score, scores
 from regrow.study.networks import CheckedModel
-from regrow.study.scored import Scored, class_numbers, unreadable
+from regrow.study.scored import Scored, changed_since, class_numbers, unreadable
 
 #: Bytes of decoded test images that are held in memory.
 _HELD = 2 << 30
@@ -100,6 +100,9 @@ def on_data_set(
     predict = predictor(checked.model.to(device), bf16=False, device=device)
     cells: list[Cell] = [("clean", 0), *((n, s) for n in names for s in severities)]
     scored = Scored(notes=[*checked.notes, *([test.spec.caveat] if test.spec.caveat else [])])
+    own = checked.trained_on
+    if own is not None and own.name == name and {**own.options, "on_error": 0} == {**(options or {}), "on_error": 0}:
+        scored.notes.extend(changed_since(checked, test))
     scored.skipped.extend(f"{path}: {reason}" for path, reason in getattr(test, "skipped", ()))
     images: Rows = test.images
     if isinstance(test, data.FileSet) and len(test) * 3 * test.spec.image_size**2 <= _HELD:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from regrow.data.fileset import FileSet
 from regrow.data.scan import in_parts
-from regrow.data.spec import Labels
+from regrow.data.spec import ImageSet, Labels
 from regrow.errors import DataError, InputError
 from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import Record
@@ -56,6 +57,14 @@ def class_numbers(groups: Sequence[str], labels: Labels, checked: CheckedModel, 
         f"{checked.name} has {n} classes, {where} has {int(labels.max()) + 1}{also}.",
         "give a network that was trained on these classes.",
     )
+
+
+def changed_since(checked: CheckedModel, test: ImageSet | FileSet) -> list[str]:
+    """What must be said of a run's own test part where its files are no longer as many as when it was trained."""
+    if dict(test.spec.splits) == dict(checked.spec.splits):
+        return []
+    then, now = (", ".join(f"{n} {split}" for split, n in s.splits.items()) for s in (checked.spec, test.spec))
+    return [f"its files have changed since ({then} then, {now} now): some that are tested may have been trained on"]
 
 
 def unreadable(n: int, read: Callable[[int], object], where: str) -> dict[int, str]:
