@@ -16,6 +16,7 @@ from PIL import Image
 
 from regrow import clips
 from regrow.cli import run
+from regrow.evaluation.records import load_record
 
 SIDE = 16
 PER_CLASS = 5
@@ -141,6 +142,26 @@ def test_grey_cmyk_and_palette_pictures_are_read(
     numbers = json.loads((tmp_path / "check/check.json").read_text())
     assert numbers["n_images"] == 2 * PER_CLASS + len(FINE)
     assert len(list((tmp_path / "set/contrast/1").rglob("*.*"))) == 2 * PER_CLASS + len(FINE)
+
+
+def test_the_folder_that_a_run_was_trained_on_is_checked_on_its_test_part(
+    capsys: pytest.CaptureFixture[str], network: Path, tmp_path: Path
+) -> None:
+    folder = network.parents[2] / "good"
+    arguments = ("check", "--model", network, "--images", folder, *FEW, "--mode", "exact", "--json")
+    code, out, err = call(capsys, *arguments, "--out", tmp_path / "check")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    for cell in ("clean.0", "contrast.1"):
+        record, _ = load_record(network / f"records/image_folder.{cell}.npz")
+        assert found["accuracy"][cell] == pytest.approx(record.accuracy)
+    assert found["n_images"] == len(record.correct) < 2 * PER_CLASS + len(FINE)
+    assert any("test part alone" in note for note in found["notes"])
+    code, out, _ = call(capsys, "evaluate", "image_folder", "--model", network, *FEW, "--json")
+    assert {k: v for k, v in json.loads(out)["accuracy"].items() if k in found["accuracy"]} == found["accuracy"]
+    shutil.copytree(folder, tmp_path / "copy")
+    code, out, _ = call(capsys, *arguments[:3], "--images", tmp_path / "copy", *arguments[5:], "--out", tmp_path / "c")
+    assert json.loads(out)["n_images"] == 2 * PER_CLASS + len(FINE)
 
 
 @pytest.mark.parametrize("kind", PICTURES)
