@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from regrow.errors import DataError, InputError
+from regrow.errors import OR_SKIP, DataError, InputError
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -125,10 +125,10 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, w
     if whole and found and len(found) < announced - _MAY_LACK:
         raise DataError(
             f"{name} is cut short or damaged: {len(found)} of its {announced} frames can be decoded.",
-            "remove or replace it.",
+            OR_SKIP,
         )
     if not found or n_frames == 0:
-        raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
+        raise DataError(f"{name} holds no frame that can be decoded.", OR_SKIP)
     _require_one_size((frame for _, frame in found), name)
     if n_frames is not None and len(found) < n_frames:
         return Clip(_held(found, n_frames, _places(times, n_frames, base, rate)), rate, content, suffix)
@@ -226,7 +226,7 @@ def frames_at(path: Path, numbers: Sequence[int] | npt.NDArray[np.int64], name: 
             found = {i: upright(frame) for i, frame in frames if i in set(wanted)}
     missing = [n for n in wanted if n not in found]
     if missing:
-        raise DataError(f"frame {missing[0]} of {name} cannot be decoded.", "remove or replace it, or skip such files.")
+        raise DataError(f"frame {missing[0]} of {name} cannot be decoded.", OR_SKIP)
     _require_one_size(found.values(), name)
     return np.stack([found[int(n)] for n in numbers])
 
@@ -258,7 +258,7 @@ def _index_of(path: Path, name: str) -> _Index:
     try:
         stat = path.stat()
     except OSError as error:
-        raise DataError(f"{name} cannot be read ({error.strerror}).", "remove or replace it.") from None
+        raise DataError(f"{name} cannot be read ({error.strerror}).", OR_SKIP) from None
     return _indexed(path, name, stat.st_size, stat.st_mtime_ns)
 
 
@@ -273,21 +273,27 @@ def _indexed(path: Path, name: str, _size: int, _changed: int) -> _Index:
     given = [time for time, _, _ in packets if time is not None]
     whole = len(set(given)) == len(packets) > 0 and packets[0][1] and min(given) == given[0]
     if whole and codec in _FRAME_BY_FRAME and not is_avi:  # times of AVI files are those of coding, not of showing
-        times = np.array(sorted(time for time, _, is_cut in packets if not is_cut), np.int64)
-        keys = [(time, number) for number, (time, is_key, _) in enumerate(packets) if is_key]
-        key_times, key_packets = np.array(keys, np.int64).T.copy()
-        if len(times):
-            return _Index(len(times), times, key_times, key_packets)
+        times = sorted(time for time, _, is_cut in packets if not is_cut)
+        if times:
+            return _by_time(times, packets)
     with opened(content, name) as container:
-        n = sum(1 for _ in decoded(container))
-    if not n:
-        raise DataError(f"{name} holds no frame that can be decoded.", "remove or replace it.")
-    return _Index(n)
+        shown = [frame.pts for frame in decoded(container)]
+    if not shown:
+        raise DataError(f"{name} holds no frame that can be decoded.", OR_SKIP)
+    in_order = whole and _rise(given) and shown == given  # no frame is coded before one that is shown earlier
+    return _by_time(shown, packets) if in_order else _Index(len(shown))
+
+
+def _by_time(times: Sequence[int | None], packets: Sequence[tuple[int | None, bool, bool]]) -> _Index:
+    """The index of a file whose frames are known by their times."""
+    keys = [(time, number) for number, (time, is_key, _) in enumerate(packets) if is_key]
+    key_times, key_packets = np.array(keys, np.int64).T.copy()
+    return _Index(len(times), np.array(times, np.int64), key_times, key_packets)
 
 
 def _require_one_size(frames: Iterable[Frames], name: str) -> None:
     if len({frame.shape for frame in frames}) > 1:
-        raise DataError(f"the frames of {name} change their size.", "remove or replace it, or code it anew.")
+        raise DataError(f"the frames of {name} change their size.", OR_SKIP)
 
 
 def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tuple[int | None, Frames]]:
@@ -354,7 +360,7 @@ def _content(source: Path | bytes) -> bytes:
     try:
         return source.read_bytes()
     except OSError as error:
-        raise DataError(f"{source} cannot be read ({error.strerror}).", "remove or replace it.") from None
+        raise DataError(f"{source} cannot be read ({error.strerror}).", OR_SKIP) from None
 
 
 def _jpeg(content: bytes) -> Frames:
@@ -376,10 +382,10 @@ def opened(content: bytes, name: str = "the clip") -> Iterator[InputContainer]:
         container = av.open(io.BytesIO(content), metadata_errors="ignore")
     except (av.error.FFmpegError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise DataError(f"{name} is no video that can be read ({reason}).", "remove or replace it.") from None
+        raise DataError(f"{name} is no video that can be read ({reason}).", OR_SKIP) from None
     with container:
         if not container.streams.video:
-            raise DataError(f"{name} holds no video stream.", "remove or replace it.")
+            raise DataError(f"{name} holds no video stream.", OR_SKIP)
         context = container.streams.video[0].codec_context
         context.thread_type, context.thread_count = "NONE", 1
         yield container

@@ -13,6 +13,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 
+#: What can be done about a file that cannot be read.
+OR_SKIP = "remove or replace it, or skip such files: --on-error skip, in a recipe data: {options: {on_error: skip}}."
+
 
 class RegrowError(Exception):
     """Base of all errors of regrow.

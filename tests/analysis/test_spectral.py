@@ -204,6 +204,19 @@ def test_predict_may_give_classes_and_each_batch_is_transformed_once(monkeypatch
     assert {row["accuracy"] for row in found["low"] + found["high"]} == {1.0}
 
 
+def test_one_answer_for_several_views_is_counted_once():
+    x, labels = images(12), torch.tensor([0, 1, 1, 0, 1, 0])
+
+    def by_pairs(views):
+        return (views[0::2].mean((1, 2, 3)) > views[1::2].mean((1, 2, 3))).long()
+
+    found = analysis.radius_accuracy(by_pairs, x, labels, radii_low=[], radii_high=[0], batch_size=4)
+    assert found["n"] == 6
+    assert found["high"][0]["accuracy"] == np.mean((by_pairs(x) == labels).numpy())
+    with pytest.raises(InputError, match="7 labels and 6"):
+        analysis.radius_accuracy(by_pairs, x, torch.zeros(7), batch_size=4)
+
+
 def test_impossible_input_is_refused():
     x = images(4)
     for radius in (-1, math.nan, math.inf):

@@ -40,7 +40,7 @@ def statuses(text: str) -> dict[str, str]:
         (["cues", "--out", "x", "--format", "tar"], ["'tar'", "npy", "tree"]),
         (["cues", "--out", "x", "--scale", "imagnet"], ["'imagenet'"]),
         (["cues", "--out", "x", "--codec", "webp"], ["'webp'", "pillow"]),
-        (["cues", "--out", "x", "--on-bad", "ignore"], ["'ignore'", "skip"]),
+        (["cues", "--out", "x", "--on-error", "ignore"], ["'ignore'", "skip"]),
         (["cues", "--out", "x", "--split", "tset"], ["'test'"]),
         (["cues", "--out", "x", "--jobs", "0"], ["--jobs"]),
         (["cues", "--out", "x", "--clean"], ["--clean is for trees"]),

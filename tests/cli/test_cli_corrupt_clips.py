@@ -60,7 +60,7 @@ def test_a_folder_of_clips_becomes_a_set(capsys: pytest.CaptureFixture[str], sou
         (["--scale", "ssv3"], ["'ssv2'"]),
         (["--scale", "vitta", "--severities", "1"], ["severity 5 only"]),
         (["--severities", "6"], ["1 to 5"]),
-        (["--on-bad", "ignore"], ["'ignore'"]),
+        (["--on-error", "ignore"], ["'ignore'"]),
         (["--corruptions", "motion_blur", "--severities", "2"], ["8 frames has none left"]),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_clip_too_short_for_a_type_can_be_skipped_for_it(
     assert code == 2
     assert "class/a.mp4, motion_blur: a clip of 8 frames" in err
     for _ in range(2):  # and the same call again finds it whole
-        code, printed, _ = call(capsys, *arguments, "--out", tmp_path / "skip", "--on-bad", "skip")
+        code, printed, _ = call(capsys, *arguments, "--out", tmp_path / "skip", "--on-error", "skip")
         assert code == 0
         assert "1 clips were skipped, the first: motion_blur: class/a.mp4" in printed
     assert (tmp_path / "skip/motion_blur/5/clips.txt").read_text() == "class/long.avi 8 0\n"

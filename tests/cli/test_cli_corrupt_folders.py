@@ -69,7 +69,7 @@ def test_an_unreadable_picture_stops_or_is_counted(
     assert code == 2
     assert "b.JPG" in err
     assert err.count("\n") == 1
-    code, out, _ = call(capsys, *arguments, "--out", tmp_path / "skip", "--on-bad", "skip")
+    code, out, _ = call(capsys, *arguments, "--out", tmp_path / "skip", "--on-error", "skip")
     assert code == 0
     assert "1 pictures were skipped, the first: cat/b.JPG" in out
     assert len(list((tmp_path / "skip/contrast/1").rglob("*.*"))) == 4

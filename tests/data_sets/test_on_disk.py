@@ -321,7 +321,7 @@ def test_parts_of_a_video_do_not_overlap_and_leave_nothing_out(length: int, at: 
     for part in ((0.0, at), (at, 1.0)):
         source = ClipSource(listing, 8, Sampling(1), part)
         try:
-            ranges.append(source._range(0, length))
+            ranges.append(source.used(0, length))
         except DataError:
             assert int(part[1] * length) == int(part[0] * length)
             return

@@ -112,6 +112,8 @@ def test_files_that_cannot_be_scored_are_skipped_with_a_reason(checked: checking
     content = bytearray((folder / "0" / "0.png").read_bytes())
     content[content.index(b"IDAT") + 1] ^= 4
     (folder / "0" / "flipped.png").write_bytes(content)
-    images, _, skipped = checking.read_folder(folder, checked)
+    images, _, skipped = checking.read_folder(folder, checked, on_error="skip")
     assert len(images) == 2
-    assert sorted(line.split(":")[0] for line in skipped) == ["deep.png", "flipped.png"]
+    assert sorted(line.split(":")[0] for line in skipped) == ["0/deep.png", "0/flipped.png"]
+    with pytest.raises(DataError, match=r"^0/deep.png: "):
+        checking.read_folder(folder, checked)

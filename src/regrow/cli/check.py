@@ -9,13 +9,19 @@ import typer
 from rich.progress import Progress
 
 from regrow.cli.console import out, print_json
+from regrow.cli.network import Given, Mean, Model, ModelOption, OnError, Size, Std, Weights, check_on_error
 
 
 def check(
-    model: Annotated[str, typer.Option(help="Folder of a run, a model.safetensors, timm:NAME or torchvision:NAME.")],
+    model: Model,
     images: Annotated[Path, typer.Option(help="Folder with one sub-folder of images for each class.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder of the page and its numbers.")] = Path("runs/check"),
-    weights: Annotated[Path | None, typer.Option(help="safetensors file for a timm: or torchvision: network.")] = None,
+    weights: Weights = None,
+    size: Size = None,
+    model_option: ModelOption = None,
+    mean: Mean = "",
+    std: Std = "",
+    on_error: OnError = "raise",
     corruptions: Annotated[str, typer.Option(help="Names, by commas; default: all.")] = "",
     severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images, spread over the classes.")] = None,
@@ -33,10 +39,11 @@ def check(
     from regrow.report.write import write_check
     from regrow.study import check as checking
 
+    check_on_error(on_error)
     if (out_dir / "report.html").exists() and not force:
         raise InputError(f"{out_dir} holds the page of an earlier check.", "choose another --out, or add --force.")
     names = [n.strip() for n in corruptions.split(",") if n.strip()] or None
-    checked = checking.open_model(model, weights)
+    checked = Given(model, weights, size, model_option, mean, std).open(n_classes=checking.count_classes(images))
     with Progress(console=out, disable=not out.is_terminal) as bar:
         task = bar.add_task("checking", total=None)
         result = checking.check(
@@ -48,6 +55,7 @@ def check(
             seed=seed,
             mode=mode,
             stored=stored,
+            on_error=on_error,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     page = write_check(result, out_dir)
@@ -56,6 +64,8 @@ def check(
         return
     for line in result.skipped:
         out.print(f"skipped: {line}", markup=False)
+    for note in result.notes:
+        out.print(f"note: {note}", markup=False)
     clean = result.accuracy["clean", 0]
     corrupted = [value for (_, severity), value in result.accuracy.items() if severity]
     out.print(

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from regrow.cli import corrupt_clips
 from regrow.cli.console import out, print_json, print_table
+from regrow.cli.network import OnError, check_on_error
 from regrow.cli.study import DataRoot
 from regrow.errors import InputError, UnknownNameError
 
@@ -61,7 +62,7 @@ def corrupt(
     codec: Annotated[
         str | None, typer.Option(help="Encoder of jpeg_compression: libjpeg9, the published one, or pillow.")
     ] = None,
-    on_bad: Annotated[str, typer.Option(help="At an unreadable picture or clip: stop, or skip it and count.")] = "stop",
+    on_error: OnError = "raise",
     clean: Annotated[
         bool, typer.Option("--clean", help="Trees, clips: also write the clean ones, as clean/0.")
     ] = False,
@@ -101,14 +102,14 @@ def corrupt(
     common = {"seed": seed, "codec": codec, "frost": folder_under(data_root)}
     if corrupt_clips.holds_clips(Path(source)):
         how = common | {"column": scale or "kinetics"}
-        clips = corrupt_clips.Wanted(words, levels, how, jobs, on_bad, clean, force)
+        clips = corrupt_clips.Wanted(words, levels, how, jobs, on_error, clean, force)
         clips.check(mode, layout)
         with _bar() as bar:
             written = _corrupt_clips(corrupt_clips.open_clips(Path(source), split, side), clips, out_dir, preview, bar)
     else:
         levels = levels or parse_severities("1,2,3,4,5")
         options = common | {"severities": levels, "mode": mode, "scale": scale}
-        wanted = _Wanted(words=words, options=options, jobs=jobs, on_bad=on_bad, clean=clean, force=force)
+        wanted = _Wanted(words=words, options=options, jobs=jobs, on_error=on_error, clean=clean, force=force)
         wanted.check(layout)
         with _bar() as bar:
             given = _open(source, split or "test", data_root, side, scale, bar)
@@ -146,9 +147,14 @@ class _Wanted:
     words: list[str]
     options: dict[str, Any]  # those that the writers and the preview share
     jobs: int | None
-    on_bad: str
+    on_error: str
     clean: bool
     force: bool
+
+    @property
+    def on_bad(self) -> str:
+        """As the writers call it."""
+        return "stop" if self.on_error == "raise" else self.on_error
 
     def check(self, layout: str) -> None:
         """Refuse early what would be refused after the data was fetched."""
@@ -160,8 +166,7 @@ class _Wanted:
             raise UnknownNameError("mode", self.options["mode"], MODES, "leave --mode out for exact.")
         if layout not in ("", *LAYOUTS):
             raise UnknownNameError("format", layout, LAYOUTS, "leave --format out to take it from the source.")
-        if self.on_bad not in ("stop", "skip"):
-            raise UnknownNameError("--on-bad", self.on_bad, ("stop", "skip"), "give one of these.")
+        check_on_error(self.on_error)
 
 
 @dataclass(frozen=True)

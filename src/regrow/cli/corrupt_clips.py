@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow.cli.network import check_on_error
 from regrow.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Wanted:
     severities: Sequence[int] | None
     how: dict[str, Any]  # column, seed, codec and frost of the writer
     jobs: int | None
-    on_bad: str
+    on_error: str
     clean: bool
     force: bool
 
@@ -65,6 +66,7 @@ class Wanted:
         if layout not in ("", "clips"):
             raise InputError(f"--format {layout} is for pictures: clips are written as clips.", "leave --format out.")
         clips.library()
+        check_on_error(self.on_error)
         choose_clip_names(self.words, self.how["column"])
         severities_in(self.how["column"], self.severities)
 
@@ -97,7 +99,7 @@ def write(
         wanted.words,
         wanted.severities,
         clean=wanted.clean,
-        on_bad=wanted.on_bad,
+        on_bad="stop" if wanted.on_error == "raise" else wanted.on_error,
         jobs=wanted.jobs,
         notes=notes,
         force=wanted.force,

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
 
 from regrow.cli.console import out, print_json, print_table
+from regrow.cli.network import (
+    Given,
+    Mean,
+    Model,
+    ModelOption,
+    OnError,
+    Size,
+    Std,
+    Weights,
+    check_on_error,
+    parse_options,
+)
 from regrow.cli.study import DataRoot
 from regrow.errors import InputError
 
@@ -18,21 +31,28 @@ if TYPE_CHECKING:
     from regrow.evaluation.metrics import Cell
     from regrow.evaluation.records import Record
     from regrow.evaluation.scores import Score
-    from regrow.study.check import CheckedModel
+    from regrow.study.networks import CheckedModel
+    from regrow.study.scored import Scored
 
 _Report = Callable[[int, int], None]
 
 
 def evaluate(
-    source: Annotated[str, typer.Argument(help="Data set (corrupted as it goes), or folder of a published set.")],
-    model: Annotated[str, typer.Option(help="Folder of a run, a model.safetensors, timm:NAME or torchvision:NAME.")],
-    weights: Annotated[Path | None, typer.Option(help="safetensors file for a timm: or torchvision: network.")] = None,
+    source: Annotated[
+        str, typer.Argument(help="Data set (corrupted as it goes), or folder of a corrupted set of images or clips.")
+    ],
+    model: Model,
+    weights: Weights = None,
+    size: Size = None,
+    model_option: ModelOption = None,
+    mean: Mean = "",
+    std: Std = "",
     against: Annotated[
         str | None, typer.Option(help="Another network, as --model: also the differences, with paired intervals.")
     ] = None,
     corruptions: Annotated[str, typer.Option(help="Names, by commas; default: all.")] = "",
     severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
-    limit: Annotated[int | None, typer.Option(min=1, help="First so many images of a data set.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="First so many test images of a data set.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,
     mode: Annotated[str, typer.Option(help="exact: the published arithmetic; fast: within one grey level.")] = "exact",
     stored: Annotated[bool, typer.Option("--stored", help="Add the JPEG round trip of ImageNet-C's files.")] = False,
@@ -45,6 +65,10 @@ def evaluate(
     verify: Annotated[
         bool, typer.Option("--verify", help="First compare a published set with the official checksums.")
     ] = False,
+    data_option: Annotated[
+        list[str] | None, typer.Option("--data-option", help="Of a data set: NAME=VALUE; may be repeated.")
+    ] = None,
+    on_error: OnError = "raise",
     data_root: DataRoot = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Folder for a record of each cell.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
@@ -52,8 +76,9 @@ def evaluate(
     """Score one network on corrupted images; every score comes with its formula."""
     from regrow.cli.corrupt import parse_severities
     from regrow.data import marker
-    from regrow.study import check, score
+    from regrow.study import score
 
+    check_on_error(on_error)
     asked = _Asked(
         source=source,
         names=[n.strip() for n in corruptions.split(",") if n.strip()],
@@ -64,29 +89,36 @@ def evaluate(
         stored=stored,
         robustbench=robustbench,
         ids=ids,
+        data_options=parse_options(data_option or [], "--data-option"),
+        on_error=on_error,
         data_root=data_root,
     )
     asked.check()
     if verify:
         _verify(asked, quiet=as_json)
-    checked = check.open_model(model, weights)
-    other = None if against is None else check.open_model(against, None)
+    like = None if weights is None else score.facts_of(source, asked.data_options, data_root)
+    checked = Given(model, weights, size, model_option, mean, std).open(like=like)
+    other = None if against is None else Given(against, None, None, None, "", "").open()
     if other is not None:
         _check_pair(checked, other)
-    records, found = asked.run(checked)
+    scored, found = asked.run(checked)
+    records = scored.records
     if out_dir is not None:
         made_from = {"model": model, "weights": checked.source, **asked.made_from()}
         score.save(records, out_dir, Path(source).resolve().name, made_from)
     if other is not None:
         found = [*found, *asked.differences(records, other)]
-    notes = [*marker.notes(checked.spec), *asked.notes(checked.spec.image_size)]
+    notes = [*marker.notes(checked.spec), *asked.notes(checked.spec.image_size), *scored.notes]
     if as_json:
         cells = {f"{name}.{severity}": record.accuracy for (name, severity), record in records.items()}
-        print_json({"scores": [row._asdict() for row in found], "accuracy": cells, "notes": notes})
+        scores = [row._asdict() for row in found]
+        print_json({"scores": scores, "accuracy": cells, "notes": notes, "skipped": scored.skipped})
         return
     rows = [[row.name, f"{row.value:.4g}", _interval(row.interval), row.formula, row.over] for row in found]
     title = f"{checked.name} on {source}" + (f", and minus {other.name}" if other is not None else "")
     print_table(title, ["score", "value", "95 %", "formula", "over"], rows)
+    for line in scored.skipped:
+        out.print(f"skipped: {line}", markup=False)
     for note in notes:
         out.print(f"note: {note}", markup=False)
 
@@ -102,11 +134,19 @@ class _Asked:
     stored: bool
     robustbench: bool
     ids: Path | None
+    data_options: dict[str, Any]
+    on_error: str
     data_root: Path | None
 
     @property
     def is_published(self) -> bool:
         return Path(self.source).is_dir()
+
+    @functools.cached_property
+    def is_clips(self) -> bool:
+        from regrow.data.published_clips import holds_clips
+
+        return self.is_published and holds_clips(Path(self.source))
 
     def check(self) -> None:
         """Refuse early what cannot go together."""
@@ -123,6 +163,10 @@ class _Asked:
             raise InputError(
                 "RobustBench's protocol has its own types and severities.", "leave --corruptions and --severities out."
             )
+        if self.is_clips and self.robustbench:
+            raise InputError("RobustBench's protocol is for images.", "leave --robustbench out.")
+        if self.is_published and self.data_options:
+            raise InputError("--data-option is for data sets by name.", "leave it out.")
         if not self.is_published:
             for name in self.names:
                 corruptions.get(name)
@@ -132,9 +176,10 @@ class _Asked:
             return {"source": self.source} | ({"ids": str(self.ids)} if self.ids is not None else {})
         return {"source": self.source, "seed": str(self.seed), "mode": self.mode, "stored": str(self.stored)}
 
-    def run(self, checked: CheckedModel) -> tuple[dict[Cell, Record], list[Score]]:
+    def run(self, checked: CheckedModel) -> tuple[Scored, list[Score]]:
         """Records and scores of a network, with a bar."""
         from regrow.study import score
+        from regrow.study.scored import Scored
 
         with Progress(console=out, disable=not out.is_terminal) as bar:
             task = bar.add_task(f"evaluating {checked.name}", total=None)
@@ -143,22 +188,27 @@ class _Asked:
                 bar.update(task, completed=done, total=total)
 
             if self.robustbench:
-                return score.by_robustbench(checked, Path(self.source), self.ids, progress=progress)
-            records = self._records(checked, progress)
-        return records, score.all_scores(records, is_imagenet=len(checked.spec.classes) == 1000)
+                records, found = score.by_robustbench(checked, Path(self.source), self.ids, progress=progress)
+                return Scored(records, notes=list(checked.notes)), found
+            scored = self._scored(checked, progress)
+        is_imagenet = len(checked.spec.classes) == 1000
+        return scored, score.all_scores(scored.records, is_imagenet=is_imagenet, is_clips=self.is_clips)
 
-    def _records(self, checked: CheckedModel, progress: _Report) -> dict[Cell, Record]:
+    def _scored(self, checked: CheckedModel, progress: _Report) -> Scored:
         from regrow import corruptions
         from regrow.study import score
+        from regrow.study.score_clips import on_clip_set
 
         if self.is_published:
-            return score.on_published_set(checked, Path(self.source), self.names, self.levels, progress=progress)
+            take = on_clip_set if self.is_clips else score.on_published_set
+            return take(checked, Path(self.source), self.names, self.levels, on_error=self.on_error, progress=progress)
         return score.on_data_set(
             checked,
             self.source,
             self.names or corruptions.names(),
             self.levels,
             limit=self.limit,
+            options=score.data_options(checked, self.source, self.data_options, self.on_error),
             data_root=self.data_root,
             seed=self.seed,
             mode=self.mode,
@@ -170,11 +220,11 @@ class _Asked:
         """Scores of the network minus those of another."""
         from regrow.evaluation import versus
 
-        return versus.differences(records, self.run(other)[0], "RobustBench " if self.robustbench else "")
+        return versus.differences(records, self.run(other)[0].records, "RobustBench " if self.robustbench else "")
 
     def notes(self, side: int) -> list[str]:
         """What must be said of corruptions that were made here."""
-        from regrow import corruptions, data
+        from regrow import corruptions
         from regrow.corruptions import writer
         from regrow.corruptions.frost import folder_under
         from regrow.study.kinds import cell_notes
@@ -182,9 +232,7 @@ class _Asked:
         if self.is_published:
             return writer.caveats(Path(self.source))
         frost = folder_under(self.data_root)
-        caveat = data.spec(self.source, root=self.data_root).caveat
-        notes = cell_notes(self.names or corruptions.names(), side, self.mode, stored=self.stored, frost=frost)
-        return notes + ([caveat] if caveat else [])
+        return cell_notes(self.names or corruptions.names(), side, self.mode, stored=self.stored, frost=frost)
 
 
 def _check_pair(one: CheckedModel, other: CheckedModel) -> None:

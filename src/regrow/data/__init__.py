@@ -26,6 +26,7 @@ __all__ = [
     "DataSpec",
     "FileSet",
     "ImageSet",
+    "default_options",
     "find_root",
     "is_downloaded",
     "load",
@@ -34,6 +35,7 @@ __all__ = [
     "nominal_spec",
     "reliance",
     "require",
+    "require_official",
     "spec",
     "status",
 ]
@@ -77,6 +79,27 @@ def spec(name: str, options: Options | None = None, root: str | Path | None = No
     found = _get(name)
     settings = check_options(found.spec, options)
     return found.describe(settings, find_root(root)) if found.describe else found.spec
+
+
+def require_official(name: str) -> None:
+    """See that a data set is one that can be got, and not one that lies where a recipe says.
+
+    Raises:
+        UnknownNameError: no such data set.
+        InputError: a recipe names its folder.
+    """
+    found = _get(name)
+    if _is_named(found):
+        raise InputError(f"{name} lies where a recipe says: there is nothing to get.", found.spec.hint)
+
+
+def default_options(name: str) -> Options:
+    """Options that a data set takes, and their defaults.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+    """
+    return _get(name).spec.options
 
 
 def nominal_spec(name: str, options: Options | None = None) -> DataSpec:
@@ -199,8 +222,13 @@ def require(name: str, *, root: str | Path | None = None, progress: Progress | N
     return found.find(roots, None) or (found.fetch(roots, progress) if found.fetch else roots[-1])
 
 
+def _is_named(found: DataSet) -> bool:
+    """Whether a recipe names the folder of the set, which has no classes and splits of its own."""
+    return found.describe is not None and found.fetch is None
+
+
 def _where(found: DataSet) -> str:
-    return "where the recipe says" if found.describe else "generated when used"
+    return "where the recipe says" if _is_named(found) else "generated when used"
 
 
 def status(root: str | Path | None = None) -> list[dict[str, object]]:
@@ -209,8 +237,9 @@ def status(root: str | Path | None = None) -> list[dict[str, object]]:
     Returns:
         Rows ``name``, ``classes`` (number), ``pixels`` (side), ``splits`` (text, e.g. "train 50000, test 10000"),
         ``found`` (bool: all of it, or generated here), ``where`` (text, empty when nothing is found; it says
-        "generated" of folders that are marked so) and ``note`` (what is missing and how to get it, and what must be
-        said of generated folders; else empty).
+        "generated" of folders that are marked so) and ``note`` (what is missing and how to get it, how a recipe names
+        it, and what must be said of generated folders; else empty). Sets that a recipe names have 0 classes and no
+        splits of their own.
     """
     roots = find_root(root)
     generated = marker.below(roots)
@@ -221,7 +250,7 @@ def status(root: str | Path | None = None) -> list[dict[str, object]]:
         parts = {split: found.find(roots, split) for split in found.spec.splits}
         lacks = [split for split, place in parts.items() if place is None]
         places = dict.fromkeys(str(place) for place in ([whole] if whole else parts.values()) if place)
-        note = ""
+        note = found.spec.hint if _is_named(found) else ""
         if not whole and lacks:
             note = found.spec.hint if len(lacks) == len(parts) else f"lacks {', '.join(lacks)}: {found.spec.hint}"
         made = {str(folder): each for folder, each in generated if each.facts.get("data") == name}

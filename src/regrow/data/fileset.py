@@ -22,7 +22,7 @@ from regrow.data.geometry import Draws, Geometry
 from regrow.data.listing import Listing, Pictures
 from regrow.data.sampling import Sampling
 from regrow.data.spec import DataSpec, Images, Labels
-from regrow.errors import DataError
+from regrow.errors import OR_SKIP, DataError
 
 
 class Source(Protocol):
@@ -103,7 +103,7 @@ class ClipSource:
         from PIL import Image
 
         found = clips.read(self.listing.place(i), name=self.listing.path(i), whole=True)
-        first, last = self._range(i, len(found))
+        first, last = self.used(i, len(found))
         out = np.empty((last - first, self.side, self.side, 3), np.uint8)
         for frame, target in zip(found.frames[first:last], out, strict=True):
             target[...] = np.asarray(pictures.prepare(Image.fromarray(frame), self.side))
@@ -137,16 +137,21 @@ class ClipSource:
         Raises:
             DataError: it is too short.
         """
-        first, last = self._range(i, length)
+        first, last = self.used(i, length)
         return first + self.sampling.in_training(last - first, draws)
 
-    def _range(self, i: int, length: int) -> tuple[int, int]:
+    def used(self, i: int, length: int) -> tuple[int, int]:
+        """First frame that is used of a video of some length, and the one after the last.
+
+        Raises:
+            DataError: they are fewer than a clip needs.
+        """
         first, last = (int(share * length) for share in self.part)
         if last - first < self.sampling.span:
             raise DataError(
                 f"{self.listing.path(i)} has {length} frames, of which {last - first} are used; a clip needs "
                 f"{self.sampling.span}.",
-                "ask for fewer frames, leave the video out, or skip such files.",
+                f"ask for fewer frames, or {OR_SKIP}",
             )
         return first, last
 
@@ -156,7 +161,7 @@ def _held(source: ClipSource, i: int) -> Images:
     from PIL import Image
 
     found = clips.read(source.listing.place(i), name=source.listing.path(i), whole=True)
-    first, last = source._range(i, len(found))
+    first, last = source.used(i, len(found))
     return np.stack([np.asarray(pictures.resize(Image.fromarray(f), source.held)) for f in found.frames[first:last]])
 
 

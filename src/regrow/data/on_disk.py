@@ -27,7 +27,7 @@ from regrow.data.fileset import ClipSource, FileSet, PictureSource, Source
 from regrow.data.listing import Chosen, Listing, Pictures, check_classes
 from regrow.data.listing import Source as Fingerprinted
 from regrow.data.sampling import WAYS, Sampling
-from regrow.data.scan import scan
+from regrow.data.scan import ON_ERROR, scan
 from regrow.data.spec import DataSet, DataSpec, Labels, Options, Progress, Request, of_classes
 from regrow.errors import DataError, InputError, UnknownNameError
 
@@ -36,6 +36,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPLITS = ("train", "test")
 #: Names of the classes of published sets until their files say them.
 UNNAMED = "class {}"
+#: Files that were skipped which are named one by one beside numbers.
+LISTED = 20
 
 #: Options of all sets of pictures.
 #: ``packed`` = shorter side in pixels at which pictures are kept, once decoded, in few files below the last data root;
@@ -227,8 +229,8 @@ def _described(
     roots: Sequence[Path],
     check: Check,
 ) -> tuple[DataSpec, Parts, dict[str, tuple[Any, ...]]]:
-    if options["on_error"] not in ("raise", "skip"):
-        raise UnknownNameError("on_error", options["on_error"], ("raise", "skip"), "options: {on_error: skip}.")
+    if options["on_error"] not in ON_ERROR:
+        raise UnknownNameError("on_error", options["on_error"], ON_ERROR, "options: {on_error: skip}.")
     _require_positive(options, "size")
     frames, views = None, 1
     if "frames" in options:
@@ -249,10 +251,11 @@ def _described(
             keep = np.array([part.listing.path(int(i)) not in bad for i in part.index], bool)
             kept = Part(part.listing, part.index[keep])
             parts = replace(parts, train=kept) if split == "train" else replace(parts, test=kept)
-        names = [path for split in SPLITS for path, _ in skipped[split]]
-        if names:
-            shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-            caveats.append(f"{len(names)} files that cannot be read were skipped: {shown}")
+        files = list(dict.fromkeys(row for split in SPLITS for row in skipped[split]))
+        if files:
+            shown = [f"{path}, {reason.rstrip('.')}" for path, reason in files[:LISTED]]
+            shown += [f"and {len(files) - LISTED} more"] if len(files) > LISTED else []
+            caveats.append(f"{len(files)} files that cannot be read were skipped: {'; '.join(shown)}")
     if spec.n_classes == 1:
         raise DataError(
             f"{parts.train.listing.name} has the class {spec.classes[0]!r} alone: there is nothing to tell apart.",
@@ -321,7 +324,7 @@ def _check_clips(part: Part, options: Options, split: str) -> list[tuple[str, st
         try:
             clip = clips.read(part.listing.place(int(i)), name=name, whole=True)
         except DataError as error:
-            bad.append((name, error.message))
+            bad.append((name, error.message.removeprefix(f"{name} ")))
             continue
         first, last = (int(share * len(clip)) for share in options[f"{split}_part"])
         if last - first < sampling.span:

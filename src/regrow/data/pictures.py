@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from regrow import files
 from regrow.data.listing import Listing, Names, compare_classes
-from regrow.errors import DataError
+from regrow.errors import OR_SKIP, DataError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,7 +47,7 @@ class Folder(Listing):
         Raises:
             DataError: it cannot be read, or has more than 8 bits a channel.
         """
-        return read_picture(self.place(i), self.side)
+        return np.asarray(prepare(self.open(i), self.side), np.uint8)
 
     def open(self, i: int, /, at_least: int = 0) -> Image.Image:
         """A picture as RGB, see :meth:`regrow.data.listing.Pictures.open` and :func:`open_picture`."""
@@ -82,8 +82,10 @@ def folder(path: Path, side: int) -> Folder:
     if not path.is_dir():
         raise DataError(f"{path} is no folder.", "give a folder of pictures.")
     found = [(group, names) for group in class_folders(path) if (names := names_below(path / group))]
+    loose = names_below(path, deep=False)
+    if found and loose:
+        raise DataError(f"{path} holds {loose[0]} outside class folders.", "put it into the folder of its class.")
     if not found:
-        loose = names_below(path, deep=False)
         if not loose:
             raise DataError(f"{path} holds no picture.", f"give files of type {', '.join(sorted(SUFFIXES))}.")
         return Folder(path.resolve().name, path, Names.of(loose), (0,) * len(loose), ("all",), side)
@@ -266,7 +268,7 @@ def open_picture(source: Path | IO[bytes], at_least: int = 0, name: str | None =
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # whose text is the file's whole path
             reason = f"empty, or not of type {', '.join(FORMATS)}"
-        raise DataError(f"{said}: cannot be read ({reason}).", "remove or replace it, or skip such files.") from None
+        raise DataError(f"{said}: cannot be read ({reason}).", OR_SKIP) from None
 
 
 def _reduce(opened: Image.Image, at_least: int) -> None:

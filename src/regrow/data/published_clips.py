@@ -1,8 +1,8 @@
 """Corrupted clips on the disk, read only: trees of ``regrow corrupt``, and the layout of ViTTA's UCF101 set.
 
 opened = ClipSet(Path("UCF101-C"))
-opened.corruptions, opened.severities("fog")
-cell = opened.cell("fog", 3)                       # .labels, .n_frames
+opened.corruptions, opened.severities("fog"), opened.has_clean
+cell = opened.cell("fog", 3)                       # .labels, .n_frames; clean clips are ("clean", 0)
 cell.read(0)                                       # a clip: frames (T, H, W, 3)
 """
 
@@ -16,9 +16,24 @@ import numpy as np
 
 from regrow import clips
 from regrow.clips import Clip
+from regrow.data.pictures import SUFFIXES
 from regrow.data.published import N_SEVERITIES, severity_folders
 from regrow.data.spec import Labels
 from regrow.errors import DataError, UnknownNameError
+
+#: Folder of the clean clips of a tree that ``regrow corrupt --clean`` has written, beside those of the types.
+CLEAN = "clean"
+
+
+def holds_clips(folder: Path) -> bool:
+    """Whether the first picture, array or video that is met in a folder is a video."""
+    for file in folder.rglob("*"):
+        suffix = file.suffix.lower()
+        if suffix in clips.SUFFIXES and file.is_file():
+            return True
+        if suffix in SUFFIXES or suffix == ".npy":
+            return False
+    return False
 
 
 @dataclass(frozen=True)
@@ -42,10 +57,13 @@ class ClipCell:
     def read(self, i: int) -> Clip:
         """A clip; frames of a damaged stream that cannot be decoded repeat the last one.
 
+        It is called by its class folder and its own name in messages.
+
         Raises:
             DataError: it cannot be read.
         """
-        return clips.read(self.files[i], self.n_frames[i] if self.n_frames else None)
+        file = self.files[i]
+        return clips.read(file, self.n_frames[i] if self.n_frames else None, f"{file.parent.name}/{file.name}")
 
 
 class ClipSet:
@@ -53,7 +71,7 @@ class ClipSet:
 
     Trees are ``NAME/SEVERITY/CLASS/FILE``; ViTTA's are ``NAME/CLASS/FILE`` in a folder ``level_5_...``, which is the
     severity. Lists with lines ``path n_frames class`` (``clips.txt`` of a cell, or any ``.txt`` beside the types) give
-    class numbers and lengths.
+    class numbers and lengths. ``has_clean`` says whether the clean clips are there, as type ``clean`` of severity 0.
 
     Args:
         folder: the set.
@@ -67,7 +85,7 @@ class ClipSet:
         self._cells: dict[str, dict[int, Path]] = {}
         level = _level_of(folder)
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if not path.is_dir() or path.name.startswith(".") or path.name == "clean":
+            if not path.is_dir() or path.name.startswith(".") or path.name == CLEAN:
                 continue
             levels = {int(level.name): level for level in severity_folders(path) if level.name.isdigit()}
             if not levels and level is not None:
@@ -81,6 +99,9 @@ class ClipSet:
                 "give the folder of a set of corrupted clips.",
             )
         self.corruptions = sorted(self._cells)
+        clean = folder / CLEAN / "0"
+        self.has_clean = clean.is_dir() and _is_cell(clean)
+        self._clean = {0: clean} if self.has_clean else {}
 
     def severities(self, corruption: str) -> list[int]:
         """Which are there."""
@@ -130,6 +151,8 @@ class ClipSet:
         return found
 
     def _of(self, corruption: str) -> dict[int, Path]:
+        if corruption == CLEAN and self.has_clean:
+            return self._clean
         if corruption not in self._cells:
             raise UnknownNameError("type", corruption, self.corruptions, f"they are the folders of {self.folder}.")
         return self._cells[corruption]

@@ -16,6 +16,9 @@ from regrow.errors import DataError
 
 T = TypeVar("T")
 
+#: What is done at a file that cannot be read.
+ON_ERROR = ("raise", "skip")
+
 
 class Scan(NamedTuple):
     """What is there to use.

@@ -44,7 +44,7 @@ def scores(records: Mapping[Cell, Record]) -> list[Score]:
     accuracy = {cell: record.accuracy for cell, record in records.items()}
     found = []
     if ("clean", 0) in records:
-        found.append(_clean(records["clean", 0]))
+        found.append(clean_score(records["clean", 0]))
     done = [name for name in dict.fromkeys(c for c, s in records if s) if all((name, s) in records for s in EVERY)]
     n_images = {len(record.correct) for (_, severity), record in records.items() if severity}
     for label, chosen in groups(done).items():
@@ -55,19 +55,31 @@ def scores(records: Mapping[Cell, Record]) -> list[Score]:
     for family, value in sorted(metrics.by_family(accuracy, families(), common, EVERY).items()):
         members = [name for name in common if families()[name] == family]
         found.append(Score(family, 100 * value, _MEAN, over(members, n_images)))
-    if done:
-        cells = {cell: records[cell] for cell in records if cell[0] in done}
-        for label, function, formula in _CALIBRATION:
-            mean = sum(function(record) for record in cells.values()) / len(cells)
-            found.append(Score(label, mean, f"mean over cells of {formula}", over(done, n_images)))
-    return found
+    return found + calibrated(records, done, over(done, n_images))
 
 
-def _clean(record: Record) -> Score:
+def calibrated(records: Mapping[Cell, Record], done: Sequence[str], where: str) -> list[Score]:
+    """Calibration error, Brier score and cross entropy, each as the mean over all cells of some types.
+
+    Args:
+        records: as of :func:`scores`.
+        done: the types.
+        where: what they are taken over, in words.
+    """
+    cells = [records[cell] for cell in records if cell[0] in done]
+    return [
+        Score(label, sum(map(function, cells)) / len(cells), f"mean over cells of {formula}", where)
+        for label, function, formula in _CALIBRATION
+        if cells
+    ]
+
+
+def clean_score(record: Record, what: str = "images") -> Score:
+    """Accuracy on clean images or clips with its interval."""
     n = len(record.correct)
     low, high = wilson(int(record.correct.sum()), n)
     return Score(
-        "clean", 100 * record.accuracy, "share of right answers, in %; Wilson interval", f"{n} clean images",
+        "clean", 100 * record.accuracy, "share of right answers, in %; Wilson interval", f"{n} clean {what}",
         (100 * low, 100 * high),
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
     records = {name: corruptions.get(name) for name in names}
     notes = cell_notes(names, result.checked.spec.image_size, result.mode, stored=result.stored)
     notes += marker.notes(result.checked.spec, result.folder)
-    notes += [f"skipped {line}" for line in result.skipped]
+    notes += [*result.notes, *(f"skipped {line}" for line in result.skipped)]
     view = CheckView(
         model=result.checked.name,
         source=result.checked.source,

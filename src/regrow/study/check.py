@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
-from regrow import corruptions, models
+from regrow import corruptions, data
 from regrow.data import pictures
-from regrow.data.spec import DataSpec
-from regrow.errors import DataError, InputError
+from regrow.data.on_disk import place
+from regrow.data.scan import ON_ERROR
+from regrow.errors import OR_SKIP, DataError, InputError, UnknownNameError
 from regrow.evaluation.evaluate import evaluate_cell, predictor
 from regrow.evaluation.live import live
-from regrow.study.execute import restore, spec_of
-from regrow.training.checkpoint import load_weights
-from regrow.training.settings import RunSettings
+from regrow.study.networks import CheckedModel, open_model
+from regrow.study.scored import changed_since
 
-
-@dataclass(frozen=True)
-class CheckedModel:
-    """A network ready for evaluation.
-
-    Attributes:
-        model: maps normalised images to logits.
-        name: what the user called it.
-        source: where its weights come from, in words.
-        spec: classes, image size and normalisation.
-        resize: side in pixels to which the shorter side of a picture is brought before the centre crop.
-    """
-
-    model: nn.Module
-    name: str
-    source: str
-    spec: DataSpec
-    resize: int
+__all__ = ["CheckResult", "CheckedModel", "as_json", "check", "open_model", "read_folder"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +40,7 @@ class CheckResult:
         examples: cell -> one image, uint8 (1, H, W, 3).
         mode: arithmetic of the corruptions.
         stored: whether the JPEG round trip of ImageNet-C's files was added.
+        notes: what must be said of network and images.
     """
 
     checked: CheckedModel
@@ -71,112 +53,60 @@ class CheckResult:
     examples: dict[tuple[str, int], npt.NDArray[np.uint8]]
     mode: str = "fast"
     stored: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
-def open_model(name: str, weights: Path | None = None, n_classes: int | None = None) -> CheckedModel:
-    """A network from a run of ours, or from timm or torchvision by name.
-
-    Args:
-        name: a run's folder, its ``model.safetensors``, or ``timm:NAME`` / ``torchvision:NAME``.
-        weights: safetensors file for a named network; without it the published weights are used.
-        n_classes: outputs of a named network with ``weights``; by default those of the published weights.
-
-    Raises:
-        InputError: no such network or file, or weights of another shape.
-    """
-    path = Path(name)
-    if path.is_dir() or path.suffix == ".safetensors":
-        return _own(path / "model.safetensors" if path.is_dir() else path, name)
-    known = models.input_spec(name)
-    if known is None:
-        raise InputError(
-            f"{name} has no published weights, so there is nothing to check.",
-            "give the folder of a run, or timm:NAME or torchvision:NAME.",
-        )
-    model = models.build(
-        name, n_classes or known.n_classes, image_size=known.image_size, options={} if weights else {"pretrained": True}
-    )
-    classes = _class_names(n_classes or known.n_classes)
-    spec = DataSpec(
-        name=name,
-        classes=classes,
-        image_size=known.image_size,
-        channels=3,
-        mean=known.mean,
-        std=known.std,
-        splits={},
-        padding="zero",
-        citation="",
-        licence="",
-        hint="",
-    )
-    if weights is not None:
-        stored = load_weights(weights)
-        try:
-            model.load_state_dict(stored.tensors)
-        except RuntimeError as error:
-            first = str(error).splitlines()[-1].strip()
-            raise InputError(f"{weights} does not fit {name}: {first}", "give the weights of this network.") from None
-    return CheckedModel(model, name, f"weights {weights}" if weights else "published weights", spec, known.resize)
-
-
-def _class_names(n: int) -> tuple[str, ...]:
-    """Folder names of ImageNet's classes (wnids, from timm's list) for 1,000 outputs, else the classes' numbers."""
-    if n == 1000:
-        try:
-            info = importlib.import_module("timm.data").ImageNetInfo()
-            return tuple(info.label_names())
-        except (ImportError, RuntimeError):  # not installed, or its torchvision does not load
-            pass
-    return tuple(str(i) for i in range(n))
-
-
-def _own(path: Path, name: str) -> CheckedModel:
-    weights = load_weights(path)
-    if "settings" not in weights.meta:
-        raise InputError(f"{path} was not written by regrow.", "add the network: --model timm:NAME --weights FILE.")
-    settings = RunSettings.model_validate(weights.meta["settings"])
-    spec = spec_of(weights, settings)
-    source = f"{settings.method.label or settings.method.name} at sparsity {settings.sparsity:g} on {spec.name}"
-    return CheckedModel(restore(weights, settings), name, source, spec, spec.image_size)
+def count_classes(folder: Path) -> int | None:
+    """How many class folders there are; ``None`` where there is no folder of them."""
+    return len(pictures.class_folders(folder)) or None if folder.is_dir() else None
 
 
 def read_folder(
-    folder: Path, checked: CheckedModel, limit: int | None = None
+    folder: Path, checked: CheckedModel, limit: int | None = None, on_error: str = "raise"
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], list[str]]:
-    """Images of a folder with one sub-folder a class, resized (bilinear, shorter side), centre-cropped, RGB.
+    """Images of a folder with one sub-folder a class, brought to the network's size, RGB.
 
     A sub-folder is a class by its name, or by its number where all names are numbers. A complete set of ImageNet's
-    wnids is the classes in order even where their list is not at hand.
+    wnids is the classes in order even where their list is not at hand, and so are as many folders as a network has
+    classes whose names nobody knows.
 
     Args:
         folder: root of the classes' folders.
         checked: gives classes and sizes.
         limit: at most so many images, spread over the classes; None = all.
+        on_error: ``"raise"`` at a file that cannot be read or a class without pictures, or ``"skip"`` it.
 
     Returns:
-        uint8 (n, S, S, 3), int64 (n,), and a line for each file that could not be read.
+        uint8 (n, S, S, 3), int64 (n,), and a line for all that was skipped.
 
     Raises:
-        DataError: no folder, no images, or folders that are no classes of the network.
+        DataError: no folder, no images, or folders that are no classes of the network; or what ``on_error`` says.
     """
+    if on_error not in ON_ERROR:
+        raise UnknownNameError("on_error", on_error, ON_ERROR, "give one of these.")
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder.", "give a folder with one sub-folder of images for each class.")
-    groups = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    groups = pictures.class_folders(folder)
     if not groups:
         raise DataError(f"{folder} has no sub-folders.", "put the images of each class into a sub-folder of its own.")
-    classes = _class_numbers([p.name for p in groups], checked.spec.classes)
+    classes = _class_numbers(groups, checked)
     found = [
-        [(file, label) for file in pictures.files_below(group)] for group, label in zip(groups, classes, strict=True)
+        [(f"{group}/{name}", label) for name in pictures.names_below(folder / group)]
+        for group, label in zip(groups, classes, strict=True)
     ]
-    turns = max(len(group) for group in found)
-    chosen = [group[i] for i in range(turns) for group in found if i < len(group)][:limit]
-    images, labels, skipped = [], [], []
-    for file, label in chosen:
+    skipped = [f"{group}: holds no picture" for group, rows in zip(groups, found, strict=True) if not rows]
+    skipped += [f"{name}: lies outside class folders" for name in pictures.names_below(folder, deep=False)]
+    if skipped and on_error == "raise":
+        raise DataError(f"{folder}/{skipped[0]}.", OR_SKIP)
+    turns = max(len(rows) for rows in found)
+    images, labels = [], []
+    for name, label in [rows[i] for i in range(turns) for rows in found if i < len(rows)][:limit]:
         try:
-            images.append(_read_image(file, checked.spec.image_size, checked.resize))
+            images.append(_read_image(folder / name, name, checked))
             labels.append(label)
         except DataError as error:
+            if on_error == "raise":
+                raise
             skipped.append(error.message)
     if not images:
         raise DataError(
@@ -185,31 +115,77 @@ def read_folder(
     return np.stack(images), np.array(labels, dtype=np.int64), skipped
 
 
-def _class_numbers(names: list[str], classes: tuple[str, ...]) -> list[int]:
+def _class_numbers(names: list[str], checked: CheckedModel) -> list[int]:
+    classes = checked.spec.classes
     by_name = {name: number for number, name in enumerate(classes)}
     if all(name in by_name for name in names):
         return [by_name[name] for name in names]
     if all(re.fullmatch(r"[0-9]+", name) and int(name) < len(classes) for name in names):
         return [int(name) for name in names]
-    if len(names) == len(classes) and all(re.fullmatch(r"n[0-9]{8}", name) for name in names):
+    wnids = all(re.fullmatch(r"n[0-9]{8}", name) for name in names)
+    if len(names) == len(classes) and (wnids or not checked.named):
         return list(range(len(names)))
+    if not checked.named:
+        raise DataError(
+            f"{checked.name} has {len(classes)} classes, there are {len(names)} class folders ({', '.join(names[:4])}"
+            f"{', ...' if len(names) > 4 else ''}).",
+            "give a folder of all its classes, or name the folders by the classes' numbers, from 0 on.",
+        )
     strange = next(name for name in names if name not in by_name)
+    part = next((name for name in ("test", "val") if name in names), None)
     raise DataError(
         f"folder {strange!r} is no class of the network.",
-        f"name the folders after its {len(classes)} classes ({', '.join(classes[:4])}, ...), or by their numbers.",
+        f"give the folder of one part, e.g. its {part}."
+        if part
+        else f"name the folders after its {len(classes)} classes ({', '.join(classes[:4])}, ...), or by their numbers.",
     )
 
 
-def _read_image(file: Path, size: int, resize: int) -> npt.NDArray[np.uint8]:
+def _read_image(file: Path, name: str, checked: CheckedModel) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
-    picture = pictures.open_picture(file)
+    size, resize = checked.spec.image_size, checked.resize
+    picture = pictures.open_picture(file, name=name)
+    if resize is None:
+        return np.asarray(pictures.prepare(picture, size), dtype=np.uint8)
     shorter = min(picture.size)
     width, height = (max(size, round(side * resize / shorter)) for side in picture.size)
     if (width, height) != picture.size:
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     left, top = (width - size) // 2, (height - size) // 2
     return np.asarray(picture.crop((left, top, left + size, top + size)), dtype=np.uint8)
+
+
+def read_own_test_part(
+    folder: Path, checked: CheckedModel, limit: int | None, on_error: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], list[str], list[str]] | None:
+    """As ``read_folder``, of the folder that a run was trained on: its test part; ``None`` for all other folders.
+
+    Returns:
+        Images, labels, lines for what was skipped, and what must be said.
+    """
+    chosen = checked.trained_on
+    if chosen is None or "path" not in chosen.options:
+        return None
+    try:
+        if not place(str(chosen.options["path"]), data.find_root(), chosen.name).samefile(folder):
+            return None
+    except (DataError, OSError):
+        return None
+    options = {**chosen.options, "on_error": on_error}
+    test = data.load(chosen.name, "test", options=options, n=chosen.test_images)
+    if test.spec.classes != checked.spec.classes:  # the folder has changed since
+        return None
+    turn = np.zeros(len(test), np.int64)
+    for label in range(test.spec.n_classes):
+        turn[test.labels == label] = np.arange((test.labels == label).sum())
+    part = test.select(np.lexsort((test.labels, turn))[:limit])
+    skipped = [f"{name}: {reason}" for name, reason in getattr(test, "skipped", ())]
+    notes = [
+        f"{folder} is what the network was trained on: its test part alone is taken",
+        *changed_since(checked, test),
+    ]
+    return np.asarray(part.images[:]), part.labels, skipped, notes
 
 
 def check(
@@ -222,6 +198,7 @@ def check(
     seed: int = 0,
     mode: str = "fast",
     stored: bool = False,
+    on_error: str = "raise",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CheckResult:
     """Corrupt a folder's images as they go and count the right answers.
@@ -235,12 +212,29 @@ def check(
         seed: seed of the corruptions' draws.
         mode: arithmetic of the corruptions: ``"fast"`` or ``"exact"``.
         stored: add the JPEG round trip (quality 85) of ImageNet-C's files.
+        on_error: see ``read_folder``.
         progress: called with (cells done, all cells).
+
+    Raises:
+        InputError: names, images or classes that cannot be used, or a network for clips.
     """
     wanted = names or corruptions.names()
     for name in wanted:
         corruptions.get(name)
-    images, labels, skipped = read_folder(folder, checked, limit)
+    if checked.spec.frames is not None:
+        raise InputError(
+            f"{checked.name} takes clips, which are not checked.",
+            "corrupt clips and score it: `regrow corrupt`, `regrow evaluate`.",
+        )
+    notes = list(checked.notes)
+    own = read_own_test_part(folder, checked, limit, on_error)
+    if own is None:
+        images, labels, skipped = read_folder(folder, checked, limit, on_error)
+        if not checked.named:
+            notes.append("class folders are the classes of the network by number, else by the order of their names")
+    else:
+        images, labels, skipped, more = own
+        notes += more
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     predict = predictor(checked.model.to(device), bf16=False, device=device)
     scale, note = corruptions.choose_scale(checked.spec.image_size)
@@ -257,7 +251,7 @@ def check(
             example = corruptions.corrupt_set(example, name, severity, seed=seed, mode=mode, stored=stored)
         examples[name, severity] = example
     progress(len(cells), len(cells))
-    return CheckResult(checked, folder, len(labels), skipped, accuracy, scale, note, examples, mode, stored)
+    return CheckResult(checked, folder, len(labels), skipped, accuracy, scale, note, examples, mode, stored, notes)
 
 
 def as_json(result: CheckResult) -> dict[str, Any]:
@@ -267,6 +261,7 @@ def as_json(result: CheckResult) -> dict[str, Any]:
         "source": result.checked.source,
         "n_images": result.n_images,
         "skipped": result.skipped,
+        "notes": result.notes,
         "scale": result.scale,
         "mode": result.mode,
         "stored": result.stored,

@@ -27,6 +27,7 @@ from regrow.training.loop import Progress, Report, Trainer, make_fabric, silent
 from regrow.training.network import build_network
 from regrow.training.settings import RunSettings
 from regrow.training.start import early_weights
+from regrow.training.state_dict import fit
 
 
 def execute(run: Path, data_root: Path | None = None, report: Report = silent) -> None:
@@ -147,7 +148,7 @@ def restore(weights: Weights, settings: RunSettings) -> nn.Module:
     network = build_network(
         settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
     )
-    network.load_state_dict(weights.tensors)
+    fit(network, weights.tensors, "the run's weights", settings.model.name)
     return network
 
 

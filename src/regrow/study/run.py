@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -235,6 +235,7 @@ def run_study(
     """
     from regrow.study.environment import describe_environment
     from regrow.study.execute import is_complete
+    from regrow.study.intact import require_readable
     from regrow.study.making import make_cells
 
     store, plan, source = Store(folder), None, None
@@ -257,6 +258,8 @@ def run_study(
             progress=lambda done, total: console.stage("Download, bytes", done, total),
         )
         jobs = plan.jobs
+        for line in require_readable(recipe, data_root, lambda done, n: console.stage("Files checked", done, n)):
+            console.say(line)
     with files.owned(folder, "study"):
         if store.exists():
             store.require_recipe(recipe)
@@ -268,8 +271,7 @@ def run_study(
         files.sweep(folder)
         planned = store.prepare()
         if source is not None:
-            for run in planned:
-                take_over(source.run(run.name), store.run(run.name))
+            _take_all(source, store, planned)
         cells = make_cells(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )
@@ -284,17 +286,26 @@ def run_study(
             sources={run.name: run.source for run in planned if run.source is not None},
         )
         after(store)
+    _require_done(store, failed, len(planned))
+    return store
+
+
+def _require_done(store: Store, failed: Sequence[str], planned: int) -> None:
     if failed:
         reasons = "; ".join(f"{name}: {get_state(store.run(name))['reason']}" for name in failed)
         raise RunFailedError(
-            f"{len(failed)} of {len(planned)} runs failed ({reasons}).",
+            f"{len(failed)} of {planned} runs failed ({reasons}).",
             "the same command tries them again and leaves the others as they are.",
         )
-    return store
 
 
 #: What a run's training leaves, and what its tests and analyses start from.
 TRAINED_FILES = ("plan.json", "metrics.jsonl", "history.jsonl", "result.json", "model.safetensors")
+
+
+def _take_all(source: Store, store: Store, planned: Sequence[PlannedRun]) -> None:
+    for run in planned:
+        take_over(source.run(run.name), store.run(run.name))
 
 
 def take_over(trained: Path, run: Path) -> None:

@@ -3,23 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from regrow import corruptions, data
 from regrow.corruptions.frost import folder_under
-from regrow.data.published import ArraySet, open_published
+from regrow.data.batches import Rows
+from regrow.data.pictures import open_picture
+from regrow.data.published import ArraySet, LazyPictures, open_published
+from regrow.data.published import Cell as StoredCell
+from regrow.data.published_clips import holds_clips
+from regrow.data.spec import DataSpec
 from regrow.errors import InputError
 from regrow.evaluation import imagenet_c, robustbench
+from regrow.evaluation.clip_scores import clip_scores
 from regrow.evaluation.evaluate import evaluate_cell, predictor
 from regrow.evaluation.live import live
 from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import Record, record_path, save_record
 from regrow.evaluation.scores import EVERY, Score, scores
-from regrow.study.check import CheckedModel
+from regrow.study.networks import CheckedModel
+from regrow.study.scored import Scored, changed_since, class_numbers, unreadable
+
+#: Bytes of decoded test images that are held in memory.
+_HELD = 2 << 30
 
 Progress = Callable[[int, int], None]
+
+
+def data_options(
+    checked: CheckedModel | None, name: str, given: Mapping[str, Any], on_error: str = "raise"
+) -> dict[str, Any]:
+    """Options of a data set: those that a run was trained with, where it is the same set, and over them the given."""
+    own = checked.trained_on if checked is not None else None
+    options = dict(own.options) if own is not None and own.name == name else {}
+    skip = {"on_error": "skip"} if on_error == "skip" and "on_error" in data.default_options(name) else {}
+    return {**options, **skip, **given}
+
+
+def facts_of(source: str, options: Mapping[str, Any] | None = None, data_root: Path | None = None) -> DataSpec | None:
+    """What a network by name must be told of a data set or a published set of images; ``None`` where it is of clips.
+
+    Published sets do not tell their normalisation: that of CIFAR is taken for arrays, of ImageNet for trees.
+    """
+    if not Path(source).is_dir():
+        return data.spec(source, options, data_root)
+    if holds_clips(Path(source)):
+        return None
+    opened = open_published(Path(source))
+    cell = opened.cell(opened.corruptions[0], opened.severities(opened.corruptions[0])[0])
+    n = int(cell.labels.max()) + 1
+    like = (
+        data.spec("cifar100" if n > 10 else "cifar10")
+        if isinstance(opened, ArraySet)
+        else data.nominal_spec("imagenet")
+    )
+    return replace(like, classes=tuple(map(str, range(n))), image_size=int(cell.images[:1].shape[1]))
 
 
 def on_data_set(
@@ -29,33 +71,52 @@ def on_data_set(
     severities: Sequence[int],
     *,
     limit: int | None = None,
+    options: Mapping[str, Any] | None = None,
     data_root: Path | None = None,
     seed: int = 0,
     mode: str = "exact",
     stored: bool = False,
     progress: Progress = lambda done, total: None,
-) -> dict[Cell, Record]:
+) -> Scored:
     """Records of the clean test images of a data set and of their corrupted copies, made on the network's device.
 
     Raises:
-        InputError: the network's classes or image size are not the data set's.
+        InputError: the network's classes or image size are not the data set's, or one of both is of clips.
     """
-    test = data.load(name, "test", root=data_root, n=limit)
+    test = data.load(name, "test", root=data_root, options=options, n=limit)
+    if test.spec.frames is not None:
+        raise InputError(
+            f"{name} holds clips, which are not corrupted as they are evaluated.",
+            "write them first: regrow corrupt FOLDER --clean --out SET; then regrow evaluate SET.",
+        )
+    _require_images(checked, name)
     _check(checked, len(test.spec.classes), test.spec.image_size, name)
+    if checked.named and test.spec.classes != checked.spec.classes:
+        raise InputError(
+            f"the classes of {name} are not those of {checked.name}.",
+            "give a network that was trained on these classes.",
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     predict = predictor(checked.model.to(device), bf16=False, device=device)
     cells: list[Cell] = [("clean", 0), *((n, s) for n in names for s in severities)]
-    found = {}
+    scored = Scored(notes=[*checked.notes, *([test.spec.caveat] if test.spec.caveat else [])])
+    own = checked.trained_on
+    if own is not None and own.name == name and {**own.options, "on_error": 0} == {**(options or {}), "on_error": 0}:
+        scored.notes.extend(changed_since(checked, test))
+    scored.skipped.extend(f"{path}: {reason}" for path, reason in getattr(test, "skipped", ()))
+    images: Rows = test.images
+    if isinstance(test, data.FileSet) and len(test) * 3 * test.spec.image_size**2 <= _HELD:
+        images = images[:]  # decoded once, not for each cell
     for done, (corruption, severity) in enumerate(cells):
         progress(done, len(cells))
         change = None
         if severity:
             change = live(corruption, severity, seed=seed, mode=mode, stored=stored, frost=folder_under(data_root))
-        found[corruption, severity] = evaluate_cell(
-            predict, test.images, test.labels, checked.spec, batch=250, device=device, change=change
+        scored.records[corruption, severity] = evaluate_cell(
+            predict, images, test.labels, checked.spec, batch=250, device=device, change=change
         )
     progress(len(cells), len(cells))
-    return found
+    return scored
 
 
 def on_published_set(
@@ -65,36 +126,65 @@ def on_published_set(
     severities: Sequence[int],
     *,
     ids: Sequence[str] | None = None,
+    on_error: str = "raise",
     progress: Progress = lambda done, total: None,
-) -> dict[Cell, Record]:
+) -> Scored:
     """Records of the cells of a published set; it holds no clean images.
 
     Args:
-        checked: the network; its classes are the class folders in sorted order, or the labels' numbers.
+        checked: the network; its classes are those that the class folders name, else the class folders in sorted
+            order, or the labels' numbers.
         folder: see :func:`regrow.data.published.open_published`.
         names: types; empty = all of the set.
         severities: of 1 to 5.
         ids: only these images, by file name without folder and type.
+        on_error: ``"raise"`` at a picture that cannot be read, or ``"skip"`` it.
         progress: called with (cells done, all cells).
 
     Raises:
         InputError: the network's classes or image size are not the set's, or an image of ``ids`` is not there.
     """
     opened = open_published(folder)
+    _require_images(checked, str(folder))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     predict = predictor(checked.model.to(device), bf16=False, device=device)
     cells = [(n, s) for n in names or opened.corruptions for s in severities if s in opened.severities(n)]
-    found = {}
+    scored = Scored(notes=list(checked.notes))
     for done, (corruption, severity) in enumerate(cells):
         progress(done, len(cells))
         cell = opened.cell(corruption, severity)
-        _check(checked, int(cell.labels.max()) + 1, int(cell.images[:1].shape[1]), str(folder))
+        groups = [file.parent.name for file in cell.images.files] if isinstance(cell.images, LazyPictures) else []
+        cell = replace(cell, labels=class_numbers(groups, cell.labels, checked, folder))
         cell = cell if ids is None else cell.only(ids)
-        found[corruption, severity] = evaluate_cell(
+        if on_error == "skip":
+            cell = _readable(cell, f"{corruption} {severity}", scored.skipped)
+        _check(checked, len(checked.spec.classes), int(cell.images[:1].shape[1]), str(folder))
+        scored.records[corruption, severity] = evaluate_cell(
             predict, cell.images, cell.labels, checked.spec, batch=100, device=device
         )
     progress(len(cells), len(cells))
-    return found
+    return scored
+
+
+def _readable(cell: StoredCell, where: str, skipped: list[str]) -> StoredCell:
+    """The pictures that can be read; the others are added to a list."""
+    if not isinstance(cell.images, LazyPictures):
+        return cell
+    files = cell.images.files
+    bad = unreadable(
+        len(files), lambda i: open_picture(files[i], name=f"{files[i].parent.name}/{files[i].name}"), where
+    )
+    skipped += [f"{where}: {reason}" for reason in bad.values()]
+    keep = [i for i in range(len(files)) if i not in bad]
+    names = tuple(cell.names[i] for i in keep)
+    return StoredCell(LazyPictures(tuple(files[i] for i in keep)), cell.labels[keep], names)
+
+
+def _require_images(checked: CheckedModel, where: str) -> None:
+    if checked.spec.frames is not None:
+        raise InputError(
+            f"{where} holds images, {checked.name} takes clips.", "give a network for images, or a set of clips."
+        )
 
 
 def _check(checked: CheckedModel, n_classes: int, side: int, where: str) -> None:
@@ -110,8 +200,10 @@ def _check(checked: CheckedModel, n_classes: int, side: int, where: str) -> None
         )
 
 
-def all_scores(records: dict[Cell, Record], *, is_imagenet: bool) -> list[Score]:
+def all_scores(records: dict[Cell, Record], *, is_imagenet: bool, is_clips: bool = False) -> list[Score]:
     """The scores of the records; against AlexNet too where the images are ImageNet's and all cells are there."""
+    if is_clips:
+        return clip_scores(records)
     found = scores(records)
     accuracy = {cell: record.accuracy for cell, record in records.items()}
     wanted = [(name, s) for name in corruptions.common_names() for s in range(1, 6)]
@@ -150,7 +242,7 @@ def by_robustbench(
     elif any(len(opened.severities(name)) != len(EVERY) for name in names):
         raise InputError("RobustBench's protocol needs severities 1 to 5 of each type.", "unpack the whole set.")
     chosen = None if ids is None else robustbench.read_ids(ids)
-    records = on_published_set(checked, folder, names, EVERY, ids=chosen, progress=progress)
+    records = on_published_set(checked, folder, names, EVERY, ids=chosen, progress=progress).records
     n_images = len(next(iter(records.values())).correct)
     accuracy = {cell: record.accuracy for cell, record in records.items()}
     return records, robustbench.scores(accuracy, n_images, is_imagenet=is_imagenet)
