@@ -152,6 +152,14 @@ def test_a_picture_decoded_at_a_reduced_size_has_pixels_enough(
     assert min(right - left, bottom - top) >= side
 
 
+@pytest.mark.parametrize(("share", "side"), [(0.08, 32), (0.35, 64), (0.6, 224), (0.9, 7)])
+def test_enough_is_enough_for_every_ratio_and_no_more(share: float, side: int) -> None:
+    least = enough_for(share, side)
+    found = np.array([resized_crop(least, least, share, Draws(word)) for word in WORDS[:1500].tolist()])
+    shortest = (found[:, 2:] - found[:, :2]).min()
+    assert side <= shortest <= side + 1  # the narrowest window has just as many pixels
+
+
 def test_windows_of_padded_pictures_are_all_there_are() -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(1, 256, (2, 5, 7, 3), dtype=np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -27,6 +28,18 @@ def test_spread_frames_are_the_middles_of_equal_parts(length: int, frames: int, 
     assert found.tolist() == slow
     assert found.dtype == np.int64
     assert 0 <= found.min() <= found.max() < length
+
+
+def test_spread_frames_have_no_error_of_rounding() -> None:
+    """Places that are whole numbers, such as (5 + 1/2) 30 / 11 = 15, may fall short in floating point."""
+    for frames, views in itertools.product((1, 2, 3, 5, 6, 7, 8, 10, 12, 15, 16, 24, 32), (1, 2, 3, 5, 10)):
+        sampling = Sampling(frames, "uniform", views=views)
+        for length in range(1, 200, 1 if views < 3 else 7):
+            slow = [
+                [length * (2 * (views * k + v) + 1) // (2 * views * frames) for k in range(frames)]
+                for v in range(views)
+            ]
+            assert sampling.at_test(length).tolist() == slow
 
 
 @given(length=lengths, frames=frames_of_a_clip, word=words)

@@ -114,6 +114,8 @@ def test_examples_are_shown_as_they_are_tested(examples: dict[str, Any]) -> None
     logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 9.0, 0.0], [2.0, 0.0, 0.0], [1.9, 0.0, 2.0]])
     assert inputs.classes_of(logits, 1).tolist() == [0, 1, 0, 2]
     assert inputs.classes_of(logits, 2).tolist() == [1, 0]
+    outvoted = torch.tensor([[0.1, 0.0, 0.0], [0.1, 0.0, 0.0], [0.0, 9.0, 0.0]])
+    assert inputs.classes_of(outvoted, 3).tolist() == [1]  # probabilities are averaged, not votes
 
 
 @pytest.mark.parametrize("name", ["image_folder", "video_folder"])
