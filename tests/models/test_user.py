@@ -31,6 +31,12 @@ class Net(nn.Module):
 def sized(n_classes, image_size):
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, n_classes))
 
+def for_clips(n_classes, frames=None):
+    parts = [nn.Conv3d(3, 4, 3, padding=1), nn.Flatten(2), nn.AdaptiveAvgPool1d(1), nn.Flatten()]
+    if frames is not None:  # clips of this length alone
+        parts[1:2] = [nn.Flatten(3), nn.Conv2d(4, 4, (frames, 1)), nn.Flatten(2)]
+    return nn.Sequential(*parts, nn.Linear(4, n_classes))
+
 def fails(n_classes):
     raise ValueError("no such luck")
 
@@ -51,6 +57,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     importlib.invalidate_caches()
     yield tmp_path / f"{name}.py"
     sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(("options", "frames"), [({}, 5), ({"frames": 8}, 8)])
+def test_a_network_for_clips_is_built(folder: Path, options: dict[str, int], frames: int) -> None:
+    model = models.build(f"{folder.stem}:for_clips", 5, image_size=12, options=options)
+    assert model.training
+    assert model(torch.zeros(2, 3, frames, 12, 12)).shape == (2, 5)
 
 
 def test_a_function_of_the_current_folder_is_built(folder: Path) -> None:

@@ -72,12 +72,17 @@ def _not_built(request: Request, reason: object) -> InputError:
     )
 
 
-def tried(model: nn.Module, request: Request) -> nn.Module:
-    """The model itself, after one image of the asked size has gone through it."""
+def tried(model: nn.Module, request: Request, frames: int | None = None) -> nn.Module:
+    """The model itself, after one image of the asked size, or one clip of so many of them, has gone through it.
+
+    Raises:
+        InputError: it fails, or does not give one row of logits.
+    """
     model.eval()
+    shape = [1, 3, *([] if frames is None else [frames]), request.image_size, request.image_size]
     try:
         with torch.no_grad():
-            out = model(torch.zeros(1, 3, request.image_size, request.image_size))
+            out = model(torch.zeros(shape))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise _not_built(request, error) from error
     if not isinstance(out, torch.Tensor) or out.shape != (1, request.n_classes):

@@ -26,7 +26,7 @@ def user_model(request: Request) -> nn.Module:
     """The network that ``function(n_classes, **options)`` returns; it is given ``image_size`` too if it takes that.
 
     Raises:
-        InputError: no such module or function, it fails, or what it returns gives no logits for one image.
+        InputError: no such module or function, it fails, or what it returns gives no logits for one image or clip.
     """
     function = _function(request.part)
     given = dict(request.options)
@@ -42,7 +42,22 @@ def user_model(request: Request) -> nn.Module:
         ) from error
     if not isinstance(model, nn.Module):
         raise InputError(f"{request.name} returned a {type(model).__name__}.", "let it return a torch.nn.Module.")
-    return tried(model, request)
+    return _tried(model, request)
+
+
+#: Lengths of the clips that networks are tried on; one that takes but one length is most often made for one of these.
+_FRAMES = (16, 8, 32, 64)
+
+
+def _tried(model: nn.Module, request: Request) -> nn.Module:
+    """The model, after an image or else a clip has gone through it; only its author knows which it takes."""
+    try:
+        return tried(model, request)
+    except InputError:
+        for frames in _FRAMES:
+            with contextlib.suppress(InputError):
+                return tried(model, request, frames)
+        raise
 
 
 def source_digest(name: str) -> str | None:
