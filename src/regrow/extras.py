@@ -6,7 +6,6 @@ import importlib
 from importlib import metadata
 from typing import Any
 
-from regrow import _torchvision
 from regrow.errors import InputError
 
 
@@ -20,7 +19,10 @@ def library(name: str, wanted: str) -> Any:
     Raises:
         InputError: it is not installed, or cannot be loaded beside this torch.
     """
-    _torchvision.declare()
+    if name.partition(".")[0] in ("timm", "torchvision"):
+        from regrow import _torchvision  # needs torch, which those who ask for no library do not
+
+        _torchvision.declare()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

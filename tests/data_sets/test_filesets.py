@@ -142,20 +142,23 @@ def test_training_clips_are_frames_of_the_video(videos: Callable[..., FileSet]) 
         for word in WORDS:
             clip = examples.training([i], Geometry(), np.array([word]))[0]
             numbers = first + source.sampling.in_training(last - first, Draws(int(word)))
-            np.testing.assert_array_equal(clip, whole[numbers])
+            off = np.abs(clip.astype(int) - whole[numbers])  # cut and resized at once: within one level
+            assert off.max() <= 1
+            assert (off > 0).mean() < 0.02
             starts.add(int(numbers[0]))
         assert min(starts) == first
         assert max(starts) == last - 4
 
 
 def test_frames_held_in_memory_are_the_frames_that_are_read(videos: Callable[..., FileSet]) -> None:
-    """At the size that frames are prepared at, the pixels too."""
+    """At the size that frames are prepared at, the pixels too, but for roundings of one level."""
     read, held = videos(), videos(held=32)  # 28 * 256 / 224
     for i in range(5):
         for how in (Geometry(), Geometry(flip=True, crop=2)):
-            np.testing.assert_array_equal(
-                held.training([i], how, WORDS[i : i + 1]), read.training([i], how, WORDS[i : i + 1])
-            )
+            pair = [one.training([i], how, WORDS[i : i + 1]).astype(int) for one in (held, read)]
+            off = np.abs(pair[0] - pair[1])
+            assert off.max() <= 1
+            assert (off > 0).mean() < 0.02
     jittered = Geometry(scale_jitter=(28, 60))
     close = held.training([2], jittered, WORDS[:1]).astype(int) - read.training([2], jittered, WORDS[:1])
     assert np.abs(close).mean() < 8  # the same window of the same frames, once made smaller

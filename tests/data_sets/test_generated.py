@@ -268,7 +268,8 @@ def test_facts_and_images_carry_the_caveat(root: Path, name: str, options: dict[
 def test_every_folder_of_a_mixture_is_named_once(root: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "mine"
     elsewhere.mkdir()
-    shutil.copy(root / "clips" / "bikes.mp4", elsewhere / "street.mp4")
+    for name in ("street", "park"):
+        shutil.copy(root / "clips" / "bikes.mp4", elsewhere / f"{name}.mp4")
     ucf = "ucf101/UCF-101/ApplyEyeMakeup"
     options = {"paths": [str(elsewhere), ucf, "clips"], "class_by": "file", "frames": 4}
     caveat = data.spec("video_folder", options, root).caveat

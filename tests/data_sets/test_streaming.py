@@ -227,8 +227,8 @@ def test_an_avi_file_without_reordering_is_decoded_from_a_key_frame(
     clips.count(path)
     seen, decoded = [], clips.decoded
 
-    def counting(*given: Any) -> Any:
-        for frame in decoded(*given):
+    def counting(*given: Any, **more: Any) -> Any:
+        for frame in decoded(*given, **more):
             seen.append(frame)
             yield frame
 

@@ -14,7 +14,7 @@ from regrow.sparsity.growth import MomentumGrowth
 from regrow.sparsity.hebb import CannistraciHebb
 from regrow.sparsity.planning import make_plan
 from regrow.sparsity.steps import SoftBound
-from regrow.study.plan import _training_ratio
+from regrow.study.flops import training_cost
 
 STEPS = 1000
 
@@ -24,7 +24,7 @@ def ratio(method: Method) -> tuple[float, float]:
     model = nn.Linear(100, 50, bias=False)
     made = make_plan(model, method, STEPS, None, (), None)
     counted = cost.flops(model, (100,), {"weight": made.n_final[0] / 5000})
-    return _training_ratio(made, counted, STEPS), counted["sparse"] / counted["dense"]
+    return float(training_cost(made, counted, STEPS)["ratio"]), counted["sparse"] / counted["dense"]
 
 
 def test_constant_density_by_formula() -> None:

@@ -246,7 +246,7 @@ def test_networks_and_data_of_different_kinds_are_refused(root: Path) -> None:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs one after the other in this process."""
 
-    def execute_all(runs: Sequence[Path], *, jobs: int, data_root: Path | None, on_event: Any) -> list[str]:
+    def execute_all(runs: Sequence[Path], *, data_root: Path | None, **_: Any) -> list[str]:
         for run in runs:
             execute(run, data_root)
         return []

@@ -127,6 +127,9 @@ def timm_model(request: Request) -> nn.Module:
     except OSError as error:
         raise _no_weights(request, error) from error
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        unknown = next((key for key in others if f"unexpected keyword argument '{key}'" in str(error)), None)
+        if unknown is not None:
+            raise UnknownNameError("model option", unknown, OWN_OPTIONS, "or give an argument of timm's.") from error
         raise _not_built(request, error) from error
     return tried(_with_stem_stride(model, request), request)
 
