@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from regrow.training.controls import passes
+from regrow.training.augmenting import passes
 from regrow.training.length import length_of
 from regrow.training.settings import ModelSettings, Precision, RunSettings
 

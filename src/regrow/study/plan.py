@@ -14,7 +14,7 @@ from regrow.study import arms
 from regrow.study.flops import DataSize, made_plan, steps_that_cost, training_cost, training_flops, with_steps
 from regrow.study.narrow import narrowed
 from regrow.study.recipe import Recipe, parse
-from regrow.training.controls import passes
+from regrow.training.augmenting import passes
 from regrow.training.length import length_of
 from regrow.training.settings import (
     MethodSettings,

@@ -24,6 +24,11 @@ def passes_per_step(settings: TrainingSettings) -> int:
     return 1 if settings.supcon is None else 2
 
 
+def passes(settings: TrainingSettings) -> int:
+    """Forward and backward passes of one optimiser step over its images: of all views, at each place."""
+    return passes_per_step(settings) * (2 if settings.sam else 1)
+
+
 def batch_options(settings: TrainingSettings, spec: DataSpec) -> dict[str, Any]:
     """What is done to a batch beyond crop and flip: ``augmentation``, ``erasing``, ``mixing``, ``repeats``.
 

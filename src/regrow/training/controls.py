@@ -9,16 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from regrow.training.augmenting import passes_per_step
-from regrow.training.settings import TrainingSettings
-
 #: Keeps the length of a zero gradient from dividing by zero.
 _TINY = 1e-12
-
-
-def passes(settings: TrainingSettings) -> int:
-    """Forward and backward passes of one optimiser step over its images: of all views, at each place."""
-    return passes_per_step(settings) * (2 if settings.sam else 1)
 
 
 def l1_penalty(parameters: Iterable[Tensor]) -> Tensor:
