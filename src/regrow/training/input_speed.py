@@ -43,6 +43,19 @@ VALUES = 1_500_000
 
 
 @dataclass(frozen=True)
+class Case:
+    """One of the things that are measured.
+
+    Attributes:
+        rate: does it and gives its examples a second.
+        examples: that it handles then, those before and after its timing too.
+    """
+
+    rate: Callable[[], float]
+    examples: int
+
+
+@dataclass(frozen=True)
 class InputSpeed:
     """Examples a second; medians of rounds in which all cases took turns.
 
@@ -57,6 +70,8 @@ class InputSpeed:
         training: of the network: forward, backward and the optimiser's step.
         precision: its arithmetic.
         workers: that a run would use.
+        processor_us: microseconds of processor time for an example, in all processes, by case. Other work on the
+            machine changes it little, but processes that begin and end have a part in it.
         rounds: all measurements, by case.
     """
 
@@ -70,6 +85,7 @@ class InputSpeed:
     training: float
     precision: str
     workers: int
+    processor_us: Mapping[str, float]
     rounds: Mapping[str, Sequence[float]] = field(repr=False)
 
     def share_of_decode(self, workers: int) -> float | None:
@@ -77,11 +93,10 @@ class InputSpeed:
         return self.loader[workers] / self.decode[max(1, workers)] if self.decode else None
 
     def overhead_us(self, workers: int) -> float | None:
-        """Microseconds of a processor that the loader spends on an example beyond decoding; None likewise."""
+        """Microseconds of processor time that the loader spends on an example beyond decoding; None likewise."""
         if not self.decode:
             return None
-        processors = min(max(1, workers), _cores())
-        return 1e6 * processors * (1 / self.loader[workers] - 1 / self.decode[max(1, workers)])
+        return self.processor_us[f"loader {workers}"] - self.processor_us[f"decode {max(1, workers)}"]
 
     def verdict(self) -> str:
         """Which of the two limits training, in one sentence."""
@@ -117,6 +132,7 @@ class InputSpeed:
             "training_precision": self.precision,
             "overhead_us_by_workers": {key: round(cast(float, value), 1) for key, value in overheads.items()},
             "share_of_bare_decode_by_workers": {key: round(cast(float, value), 3) for key, value in shares.items()},
+            "processor_us": {key: round(value, 1) for key, value in self.processor_us.items()},
             "workers_of_a_run": self.workers,
             "verdict": self.verdict(),
             "rounds": {key: [round(value, 3) for value in values] for key, values in self.rounds.items()},
@@ -155,16 +171,19 @@ def measure(
     numbers = sorted({*workers, used}) if isinstance(examples, FileSet) else [0]
     sample = _sample(examples, settings.training.batch)
     _loader_rate(sample, settings, 0, range(len(sample) // settings.training.batch))  # every file is read once
-    precision, network = _network(settings, sample)
+    precision, stepper, n = _network(settings, sample)
     settings = settings.model_copy(update={"precision": precision})
     side = packed_side or round(examples.spec.image_size * 256 / 224)
     with tempfile.TemporaryDirectory(prefix="regrow-bench-") as temporary:
         cases = _input_cases(sample, settings, numbers, _packed(sample, Path(temporary), side), seconds)
-        cases["training"] = _lasting(network, seconds)
+        cases["training"] = _training(stepper, n, seconds)
         found: dict[str, list[float]] = {name: [] for name in cases}
+        spent: dict[str, list[float]] = {name: [] for name in cases}
         for done, (_, name) in enumerate(itertools.product(range(rounds), cases)):
             progress(done, rounds * len(cases))
-            found[name].append(cases[name]())
+            before = _processor_s()
+            found[name].append(cases[name].rate())
+            spent[name].append(1e6 * (_processor_s() - before) / cases[name].examples)
     progress(rounds * len(cases), rounds * len(cases))
     median = {name: statistics.median(values) for name, values in found.items()}
 
@@ -182,6 +201,7 @@ def measure(
         training=median["training"],
         precision=name_of(precision),
         workers=used,
+        processor_us={name: statistics.median(values) for name, values in spent.items()},
         rounds=found,
     )
 
@@ -193,8 +213,10 @@ def _workers(settings: RunSettings, examples: ImageSet | FileSet) -> int:
     return default_workers() if settings.data.workers is None else settings.data.workers
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _processor_s() -> float:
+    """Processor seconds of this process and of those that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _sample(examples: ImageSet | FileSet, batch: int) -> ImageSet | FileSet:
@@ -205,8 +227,8 @@ def _sample(examples: ImageSet | FileSet, batch: int) -> ImageSet | FileSet:
     return examples.select(np.arange(batch * max(1, min(len(examples) // batch, wanted))))
 
 
-def _network(settings: RunSettings, examples: ImageSet | FileSet) -> tuple[Precision, Callable[[int], float]]:
-    """A run's arithmetic, and its network: from a number of steps to examples a second."""
+def _network(settings: RunSettings, examples: ImageSet | FileSet) -> tuple[Precision, Stepper, int]:
+    """A run's arithmetic, its network, and the examples of a step by which it is timed."""
     model, train, spec = settings.model, settings.training, examples.spec
     n = -(-train.batch // train.accumulate)
     if not torch.cuda.is_available():
@@ -215,16 +237,13 @@ def _network(settings: RunSettings, examples: ImageSet | FileSet) -> tuple[Preci
     precision, _ = choose_precision(
         model, part, n_classes=spec.n_classes, image_size=spec.image_size, frames=spec.frames, rounds=1
     )
-    stepper = Stepper(model, part, precision, spec.n_classes, spec.input_shape)
-    return precision, lambda steps: n / stepper.seconds(steps)
+    return precision, Stepper(model, part, precision, spec.n_classes, spec.input_shape), n
 
 
-def _lasting(rate: Callable[[int], float], seconds: float) -> Callable[[], float]:
-    """A rate over so many steps that they last about as long; one is tried."""
-    start = time.perf_counter()
-    rate(1)
-    steps = max(1, round(seconds / (time.perf_counter() - start)))
-    return lambda: rate(steps)
+def _training(stepper: Stepper, n: int, seconds: float) -> Case:
+    """A network's rate over so many steps of ``n`` examples that they last about as long."""
+    steps = max(1, round(seconds / stepper.seconds(1)))
+    return Case(lambda: n / stepper.seconds(steps), n * steps)
 
 
 def _packed(examples: ImageSet | FileSet, folder: Path, side: int) -> FileSet | None:
@@ -240,7 +259,7 @@ def _packed(examples: ImageSet | FileSet, folder: Path, side: int) -> FileSet | 
 
 def _input_cases(
     examples: ImageSet | FileSet, settings: RunSettings, workers: Sequence[int], small: FileSet | None, seconds: float
-) -> dict[str, Callable[[], float]]:
+) -> dict[str, Case]:
     """Name of a case -> its rate: every case goes over the same examples as often for each of its processes."""
     batches = len(examples) // settings.training.batch
     start = time.perf_counter()
@@ -248,17 +267,19 @@ def _input_cases(
     passes = max(1, round(seconds / (time.perf_counter() - start)))
     most = passes * batches * max(1, *workers)
     cuts = _cuts(examples, settings, AHEAD * max(workers) + most) if isinstance(examples, FileSet) else []
-    cases: dict[str, Callable[[], float]] = {}
+    cases: dict[str, Case] = {}
     for w in workers:
         processes = max(1, w)
         steps = range(AHEAD * w, AHEAD * w + passes * batches * processes)
         if cuts:
             work = list(itertools.chain.from_iterable(cuts[step] for step in steps))
             per_example = len(work) / (len(steps) * settings.training.batch)
-            cases[f"decode {processes}"] = partial(_decode_rate, work, processes, per_example)
-        cases[f"loader {w}"] = partial(_loader_rate, examples, settings, w, steps)
+            rate = partial(_decode_rate, work, processes, per_example)
+            cases[f"decode {processes}"] = Case(rate, len(steps) * settings.training.batch)
+        made = (steps.stop + w) * settings.training.batch  # at the end each worker makes a batch that nobody takes
+        cases[f"loader {w}"] = Case(partial(_loader_rate, examples, settings, w, steps), made)
         if small is not None:
-            cases[f"packed {w}"] = partial(_loader_rate, small, settings, w, steps)
+            cases[f"packed {w}"] = Case(partial(_loader_rate, small, settings, w, steps), made)
     return cases
 
 
