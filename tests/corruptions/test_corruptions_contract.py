@@ -32,7 +32,14 @@ from regrow.errors import InputError, UnknownNameError
 ALL = [name for name in names(None) if get(name).needs != "video" or importlib.util.find_spec("av")]
 MODES = ("exact", "fast")
 BOTH = pytest.mark.parametrize("mode", MODES)
-EACH = pytest.mark.parametrize("name", ALL)
+
+
+def _param(name: str, *more: str):
+    """Types that go through a video encoder take their time; ``test_coded`` has their quick properties."""
+    return pytest.param(name, *more, marks=[pytest.mark.slow] if get(name).needs else [])
+
+
+EACH = pytest.mark.parametrize("name", [_param(name) for name in ALL])
 
 # Severities that rise in strength, where they do not from 1 to 5: saturate first takes colour away, then adds it; at
 # 32 px severities 3 and 4 of motion_blur are one law; spatter is water, then mud; snow gets coarser flakes at 3.
@@ -102,7 +109,7 @@ def test_apply_is_pure(name, code):
         np.testing.assert_array_equal(images, IMAGES)
 
 
-@pytest.mark.parametrize(("name", "scale"), [(name, scale) for name in ALL for scale in get(name).settings])
+@pytest.mark.parametrize(("name", "scale"), [_param(name, scale) for name in ALL for scale in get(name).settings])
 def test_change_rises_with_severity(name, scale):
     changes = {}
     for severity in range(1, 6):
@@ -143,7 +150,7 @@ def test_an_image_has_the_same_result_in_any_process():
             np.testing.assert_array_equal(there, corrupt(IMAGES[:5], name, 2, seed=5, mode=mode), err_msg=name)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if get(name).is_random])
+@pytest.mark.parametrize("name", [_param(name) for name in ALL if get(name).is_random])
 def test_noise_depends_on_seed_image_and_severity(name):
     record = get(name)
     is_white = record.family == "noise" and record.benchmark != "c-bar"  # each value by itself
@@ -158,7 +165,7 @@ def test_noise_depends_on_seed_image_and_severity(name):
             assert abs(np.corrcoef(first[0], other)[0, 1]) < 0.1  # five standard errors of independent noise
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if not get(name).is_random])
+@pytest.mark.parametrize("name", [_param(name) for name in ALL if not get(name).is_random])
 def test_without_random_numbers_the_seed_does_not_matter(name):
     np.testing.assert_array_equal(corrupt(IMAGES, name, 3), corrupt(IMAGES, name, 3, seed=9, index=range(50, 62)))
 

@@ -17,8 +17,6 @@ from regrow.study.rehearsal import rehearse
 from regrow.study.run import plan_lines, plan_study
 
 PAPER = [name for name in recipes.names() if name.startswith("paper/")]
-#: Recipes whose plan is made in seconds; the others are of ImageNet and video networks.
-QUICK = ("paper/s1", "paper/s2")
 
 
 def changed(name: str, **parts: Any) -> recipes.Recipe:
@@ -52,7 +50,8 @@ def test_all_nine_scenarios_have_a_recipe_with_the_provenance_of_its_keys() -> N
         assert bare == []
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in PAPER if n not in QUICK)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAPER)
 @pytest.mark.usefixtures("libraries")
 def test_a_paper_recipe_is_planned_without_its_data(name: str, nowhere: Path) -> None:
     recipe = recipes.load(name)
