@@ -112,7 +112,6 @@ def test_a_rehearsal_needs_a_run_with_updates(nowhere: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.data
 @pytest.mark.usefixtures("libraries")
 @pytest.mark.parametrize("name", [name for name in PAPER if recipes.load(name).runs_of is None])
 def test_two_micro_batches_of_every_paper_recipe_at_full_size(name: str, data_root: Path) -> None:
