@@ -53,11 +53,8 @@ def choose_precision(
     n = n_wanted = -(-training.batch // training.accumulate) * passes_per_step(training)
     if forward_flops and not torch.cuda.is_available():
         n = min(n, max(2, int(MOST_FLOPS / (3 * forward_flops))))
-    dtypes = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
-    layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
+    dtypes, layouts = _allowed(training, of_clips=frames is not None)
     shape = (3, *([] if frames is None else [frames]), image_size, image_size)
-    if frames is not None:
-        layouts = [False]  # memory order of 5-D weights is left alone
     distinct = {one.model_dump_json(): one for one in (model, *also)}.values()
     if (
         True in layouts
@@ -100,6 +97,17 @@ def choose_precision(
         "images": n,
     }
     return chosen, probe
+
+
+def _allowed(training: TrainingSettings, *, of_clips: bool) -> tuple[list[str], list[bool]]:
+    """The number formats and memory orders (channels last?) that a recipe leaves open."""
+    dtypes: list[str] = ["fp32", "bf16"] if training.precision == "auto" else [training.precision]
+    layouts = [False, True] if training.channels_last == "auto" else [training.channels_last == "yes"]
+    if of_clips:
+        layouts = [False]  # memory order of 5-D weights is left alone
+        if training.precision == "auto" and not torch.cuda.is_available():
+            dtypes = ["fp32"]  # torch 2.13.0 was seen to crash in bf16 steps of 3D networks on processors
+    return dtypes, layouts
 
 
 def name_of(precision: Precision) -> str:
