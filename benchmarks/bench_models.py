@@ -125,8 +125,23 @@ _TAIL = (
     "",
     "A recipe takes `model: {name: my_nets:build, options: {depth: 4}}`: `build(n_classes, **options)` of",
     "`my_nets.py` in the current folder, or of an installed module; it is given `image_size` too if it takes that.",
+    "It takes images (N, 3, S, S), or clips (N, 3, T, S, S), and gives logits (N, n_classes).",
     "The file is part of a run's identity: when it has changed, an unfinished study says so and does not go on with",
     "another network.",
+    "",
+    "## Your own checkpoint",
+    "",
+    "    regrow check --model my_nets:build --weights mine.pt --size 64 --images photos",
+    "    regrow evaluate cifar10 --model my_nets:build --weights mine.safetensors --model-option depth=4",
+    "",
+    "`--weights` is a safetensors file, or what `torch.save` wrote of a state dict: alone or under `state_dict`,",
+    "`model` and their like, with or without `module.` before its names. Only tensors are read: a file that needs",
+    "code to be run (a whole network was saved) is refused. The number of outputs is taken from the weights.",
+    "`--size` is the side of the images, `--mean` and `--std` their normalisation; without them that of the",
+    "network, else of the data set, else of ImageNet, and the page says which. Class folders are matched by the",
+    "classes' names where the network knows them (a run of regrow's does), by number where they are numbers, else",
+    "in the order of their names. Of the folder that a run was trained on only the test part is taken. `regrow",
+    "evaluate SET` takes what `regrow corrupt` has written, of images and of clips.",
 )
 
 

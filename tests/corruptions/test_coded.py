@@ -182,6 +182,7 @@ def test_as_many_bytes_are_altered_whatever_the_size(av: Any, side: int) -> None
     assert abs(np.mean(counts) - 5) < 4 * np.sqrt(5 / 24)  # four standard errors of a Poisson law
 
 
+@pytest.mark.slow
 def test_damage_grows_with_the_rate_of_bit_errors(av: Any) -> None:
     images = blobs(40, 32, seed=3)
     changes = [change("bit_error", severity, images) for severity in (1, 3, 5)]

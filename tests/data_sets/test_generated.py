@@ -139,7 +139,10 @@ def test_photographs_are_a_class_folder_of_imagenet_each(root: Path, name: str, 
 
 
 def test_the_hundred_classes_are_every_tenth_of_imagenet(data_root: Path) -> None:
-    assert sorted(path.name for path in (data_root / "imagenet-samples" / "val").iterdir()) == layouts.IMAGENET_SAMPLES
+    folder = data_root / "imagenet-samples" / "val"
+    if not folder.is_dir():
+        pytest.skip("imagenet-samples is not below REGROW_DATA")
+    assert sorted(path.name for path in folder.iterdir()) == layouts.IMAGENET_SAMPLES
 
 
 @pytest.mark.parametrize("split", [1, 2, 3])

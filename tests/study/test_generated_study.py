@@ -31,6 +31,7 @@ def root(tmp_path: Path) -> Path:
     return generated.write("cifar10", tmp_path / "data", train=50, test=10).parent
 
 
+@pytest.mark.slow
 def test_the_page_says_that_the_pictures_were_generated(root: Path, folder: Path, quiet) -> None:
     recipe = recipes.parse(RECIPE, "tiny")
     run_study(recipe, folder, quiet, jobs=1, data_root=root)

@@ -58,6 +58,7 @@ def test_networks_are_taken_over_and_tested_on_other_cells(written: Path, finish
     assert "stand-in" in store.report.read_text()
 
 
+@pytest.mark.slow
 def test_the_other_study_is_run_first_and_goes_on_where_it_was(written: Path, quiet) -> None:
     recipe = recipes.load(str(written / "other.yaml"))
     store = run_study(recipe, written / "out" / "other", quiet, jobs=2)
