@@ -110,6 +110,7 @@ def test_what_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
     assert source_digest("timm:resnet50") is None
 
 
+@pytest.mark.slow
 def test_a_study_trains_it_and_another_file_is_another_network(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,6 +135,7 @@ def test_a_failed_run_leaves_the_others_and_says_how_to_go_on(tiny: Recipe, fold
     assert view.started == 3  # every start is counted
 
 
+@pytest.mark.slow
 def test_an_altered_run_is_not_trained_under_its_old_name(tiny: Recipe, folder: Path, quiet) -> None:
     plan = plan_study(tiny)
     Store(folder).create(tiny, plan.precision, plan.probe, {})
@@ -203,6 +204,7 @@ def test_a_pinned_precision_is_not_probed_and_an_auto_one_needs_a_clear_gain(tin
     assert chosen == "fp32" or times["fp32"] / times[chosen] >= 1.15
 
 
+@pytest.mark.slow
 def test_a_damaged_record_or_lost_weights_are_made_again_by_the_same_call(tiny: Recipe, finished: Path, quiet) -> None:
     folder = finished
     before = snapshot(folder)
