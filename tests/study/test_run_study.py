@@ -280,3 +280,20 @@ def test_notes_of_cells_say_what_was_used(tmp_path: Path) -> None:
     assert len(said) == 2
     assert "48 px" in said[0]
     assert "quality 85" in said[1]
+
+
+def test_a_study_fetches_a_set_that_can_be_fetched(
+    tiny: Recipe, tmp_path: Path, quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {name for name in data.names() if data.is_downloaded(name)} == {"cifar10", "cifar100"}
+    asked = []
+
+    def require(name: str, **_: object) -> Path:
+        asked.append(name)
+        raise DataError("no network here.")
+
+    monkeypatch.setattr(data, "require", require)
+    recipe = tiny.model_copy(update={"data": tiny.data.model_copy(update={"name": "cifar10"})})
+    with pytest.raises(DataError, match="no network here"):
+        run_study(recipe, tmp_path / "study", quiet, data_root=tmp_path)
+    assert asked == ["cifar10"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from regrow.cli.console import StudyConsole, out, print_json, print_table
+from regrow.cli.network import parse_options
 from regrow.cli.study import DataRoot
 from regrow.errors import InputError
 from regrow.study import recipe as recipes
@@ -31,11 +30,11 @@ def _group() -> None:
 def bench_data(
     name: Annotated[str | None, typer.Argument(help="Data set of `regrow list data`; or give --recipe.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option("--option", help="KEY=VALUE of the data set, as in a recipe; repeatable.")
+        list[str] | None, typer.Option("--option", help="NAME=VALUE of the data set, as in a recipe; repeatable.")
     ] = None,
     augment: Annotated[
         list[str] | None,
-        typer.Option("--augment", help="KEY=VALUE of training.augment; default of pictures: resized_crop=[0.08,1]."),
+        typer.Option("--augment", help="NAME=VALUE of training.augment; default of pictures: resized_crop=[0.08,1]."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Network of `regrow list models`; default: resnet18, of clips resnet3d18.")
@@ -63,7 +62,14 @@ def bench_data(
             raise InputError("--recipe says data, network and batch.", "leave out the name and the other settings.")
         chosen = recipes.load(recipe)
     elif name is not None:
-        chosen = _as_recipe(name, _pairs(option or ()), _pairs(augment or ()), model, batch, data_root)
+        chosen = _as_recipe(
+            name,
+            parse_options(option or (), "--option"),
+            parse_options(augment or (), "--augment"),
+            model,
+            batch,
+            data_root,
+        )
     else:
         raise InputError("no data set is named.", "give a name of `regrow list data`, or --recipe.")
     settings = expand(chosen, Precision())[0].settings
@@ -119,20 +125,6 @@ def _numbers(text: str) -> list[int]:
     if not all(part.isdigit() for part in parts):
         raise InputError(f"--workers is {text!r}, not whole numbers by commas.", "e.g. --workers 0,1,2,4.")
     return [int(part) for part in parts]
-
-
-def _pairs(given: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE texts as a mapping; values are YAML, as in a recipe."""
-    found = {}
-    for text in given:
-        key, sign, value = text.partition("=")
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            sign = ""
-        if not (key.strip() and sign):
-            raise InputError(f"{text!r} is not KEY=VALUE.", "e.g. --option path=my_pictures --option size=128.")
-    return found
 
 
 def _as_recipe(

@@ -198,8 +198,7 @@ def is_downloaded(name: str) -> bool:
     Raises:
         UnknownNameError: there is no such data set.
     """
-    found = _get(name)
-    return found.fetch is not None and found.describe is None
+    return _get(name).downloads
 
 
 def require(name: str, *, root: str | Path | None = None, progress: Progress | None = None) -> Path:

@@ -72,6 +72,7 @@ class Cifar:
             find=functools.partial(find, self),
             fetch=functools.partial(fetch, self),
             describe=functools.partial(describe, self),
+            downloads=True,
         )
 
 

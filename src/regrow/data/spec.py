@@ -145,6 +145,7 @@ class DataSet:
         spec: its facts.
         read: gives the images of a request.
         describe: the facts under given options, where they depend on them or on the files; None = ``spec`` always.
+        downloads: whether ``fetch`` gets it from the network; of others it says what the user must do.
         find: the place of a local copy of a split (None: of all splits) among folders, or None; for a generated set
             where it is cached.
         fetch: makes a local copy under the first folder and returns its place; None for a generated set.
@@ -155,6 +156,7 @@ class DataSet:
     find: Callable[[Sequence[Path], str | None], Path | None]
     fetch: Callable[[Sequence[Path], Progress | None], Path] | None = None
     describe: Callable[[Options, Sequence[Path]], DataSpec] | None = None
+    downloads: bool = False
 
 
 def check_options(spec: DataSpec, given: Options | None) -> dict[str, Any]:
