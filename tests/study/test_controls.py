@@ -11,7 +11,6 @@ import yaml
 
 from regrow import files, models
 from regrow.errors import DataError, InputError, RunFailedError, UnknownNameError
-from regrow.report.arms import arms_of, differences, reference_of
 from regrow.report.write import write_report
 from regrow.sparsity import cost
 from regrow.study import local
@@ -29,6 +28,7 @@ from regrow.study.run import plan_lines, plan_study, run_study
 from regrow.study.store import Store, get_state
 from regrow.training.checkpoint import load_weights
 from regrow.training.settings import ModelSettings, Precision
+from regrow.verdict.arms import arms_of, differences, reference_of
 
 SIZE = DataSize(n_images=64, n_classes=10, input_shape=(3, 32, 32))
 

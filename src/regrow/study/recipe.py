@@ -14,6 +14,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from regrow import files
 from regrow.errors import InputError, UnknownNameError
+from regrow.study.claims.paper import expanded, paper_claims
+from regrow.study.claims.settings import ClaimSettings
 from regrow.training.settings import (
     DataSettings,
     MethodSettings,
@@ -110,6 +112,27 @@ class Recipe(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted key -> values; multiplies the runs")
+    claims: list[ClaimSettings] = Field(
+        default_factory=lambda: list(paper_claims().values()),
+        description="what the study is judged by, registered before its first run: ids of the paper's claims, with "
+        "changes where wanted, and claims of your own; left out = all of the paper's",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_claims(cls, values: Any) -> Any:
+        """A claim may be the id of one of the paper's, or such an id with changes."""
+        if not isinstance(values, dict) or not isinstance(values.get("claims"), list):
+            return values
+        return {**values, "claims": expanded(values["claims"])}
+
+    @field_validator("claims")
+    @classmethod
+    def _claim_ids(cls, values: list[ClaimSettings]) -> list[ClaimSettings]:
+        ids = [claim.id for claim in values]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two claims have the same id")
+        return values
 
     @model_validator(mode="before")
     @classmethod
@@ -201,6 +224,11 @@ def json_schema() -> dict[str, Any]:
     schema = Recipe.model_json_schema(by_alias=True)
     items = schema["properties"]["methods"]["items"]
     schema["properties"]["methods"]["items"] = {"anyOf": [{"type": "string"}, items]}  # a bare name will do
+    claim = schema["properties"]["claims"]["items"]
+    ids = {"enum": list(paper_claims())}
+    changed = {"properties": {"id": ids}, "required": ["id"], "type": "object"}
+    schema["properties"]["claims"] |= {"items": {"anyOf": [{"type": "string", **ids}, changed, claim]}}
+    schema["properties"]["claims"].pop("default", None)
     trained = [key for key in schema["required"] if key in TRAINED or key == "training"]
     schema["required"] = [key for key in schema["required"] if key not in trained]
     schema["anyOf"] = [{"required": trained}, {"required": ["runs_of"]}]

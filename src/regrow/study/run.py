@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from regrow import files, models
+from regrow import data, files, models
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError, RunFailedError
 from regrow.study import recipe as recipes
 from regrow.study.arms import require_fitting
 from regrow.study.budget import H100_FLOPS, budget
+from regrow.study.claims import register
 from regrow.study.flops import DataSize
+from regrow.study.kinds import kind_of
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
@@ -264,7 +266,9 @@ def run_study(
         if store.exists():
             store.require_recipe(recipe)
         elif plan is not None:
-            store.create(recipe, plan.precision, plan.probe, describe_environment(), plan.size)
+            spec = data.spec(recipe.data.name, recipe.data.options, data_root)
+            registration = register(recipe, *kind_of(spec).registered(recipe.evaluation))
+            store.create(recipe, plan.precision, plan.probe, describe_environment(), plan.size, registration)
             console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
             for line in plan_lines(plan):
                 console.say(line)

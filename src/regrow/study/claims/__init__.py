@@ -1,0 +1,7 @@
+"""Claims: what a study is to be judged by, written down before its first run."""
+
+from regrow.study.claims.paper import paper_claims
+from regrow.study.claims.registration import Registration, register, registration_of
+from regrow.study.claims.settings import ClaimSettings, MetricSettings
+
+__all__ = ["ClaimSettings", "MetricSettings", "Registration", "paper_claims", "register", "registration_of"]
