@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -17,6 +18,7 @@ from regrow.data import marker
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError
 from regrow.evaluation.evaluate import Predict, averaged, evaluate_cell, predictor
+from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import is_current, load_record, record_path, save_record
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.plan import describe
@@ -254,18 +256,29 @@ def _reliance(
     return accuracy
 
 
-def run_accuracy(run: Path, cells: CellSet) -> dict[tuple[str, int], tuple[float, int]]:
-    """Accuracy and number of images of every cell whose record was made from these weights and these images.
+def run_answers(run: Path, cells: CellSet) -> tuple[dict[Cell, npt.NDArray[np.bool_]], list[str]]:
+    """Correct answers of every cell whose record was made from these weights and these images.
 
-    A record that is damaged or was made from others counts as missing: the study's command makes it again.
+    Returns:
+        (corruption, severity) -> bool (n,), and a line for each record that is there and cannot be used: it counts as
+        missing, and the study's command makes it again.
     """
-    weights, scores = run / "model.safetensors", {}
+    weights, answers, damaged = run / "model.safetensors", {}, []
     if not weights.exists():
-        return {}
+        return {}, []
     digest = files.file_digest(weights)
     for cell, cell_digest in cells.digests.items():
         path = record_path(run / "records", cells.dataset, *cell)
-        if is_current(path, {"weights": digest, "cell": cell_digest}):
-            record, _ = load_record(path)
-            scores[cell] = (record.accuracy, len(record.correct))
-    return scores
+        if not path.exists():
+            continue
+        try:
+            record, inputs = load_record(path)
+        except DataError as error:
+            damaged.append(error.message)
+            continue
+        if {key: inputs.get(key) for key in ("weights", "cell")} == {"weights": digest, "cell": cell_digest}:
+            answers[cell] = record.correct
+        else:
+            what = "another checkpoint" if inputs.get("weights") != digest else "other test images"
+            damaged.append(f"record {path.name} was made from {what}.")
+    return answers, damaged
