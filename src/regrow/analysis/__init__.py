@@ -3,8 +3,8 @@
 Pure functions: nothing here reads or writes a file.
 """
 
-from regrow.analysis.aliasing import aliased, aliasing
-from regrow.analysis.corruption_spectrum import by_share, corruption_spectrum, gain_against_share, mean_spectrum
+from regrow.analysis.aliasing import aliased, measure_aliasing
+from regrow.analysis.corruption_spectrum import by_share, change_spectrum, clean_spectrum, gain_against_share
 from regrow.analysis.gradients import input_gradients, jacobian_norm
 from regrow.analysis.kernel_spectrum import (
     density_relation,
@@ -38,11 +38,11 @@ __all__ = [
     "Convention",
     "Dispersion",
     "aliased",
-    "aliasing",
     "attenuate",
     "by_share",
+    "change_spectrum",
+    "clean_spectrum",
     "concentration",
-    "corruption_spectrum",
     "density_relation",
     "dispersion",
     "effective_number",
@@ -58,7 +58,7 @@ __all__ = [
     "kernel_sizes",
     "kernel_spectra",
     "largest",
-    "mean_spectrum",
+    "measure_aliasing",
     "no_spectrum",
     "radial_mask",
     "radius_accuracy",

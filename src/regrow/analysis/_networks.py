@@ -25,7 +25,7 @@ Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of each item: logits (n, classes) and classes (n,) -> (n,)."""
-    return F.cross_entropy(logits, labels, reduction="none")
+    return F.cross_entropy(logits, labels.long(), reduction="none")
 
 
 @contextlib.contextmanager

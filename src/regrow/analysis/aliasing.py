@@ -66,6 +66,7 @@ class _Sampled:
         self.before, self.after = before, after
         self.stride = before or after or _stride(module) or 1
         self.size: list[int] = []
+        self.white_share: float | None = None
         self.shares: list[float] = []
         self.folded: list[float] = []
 
@@ -76,7 +77,7 @@ class _Sampled:
             for part in torch.split(x, max(1, _CHUNK // max(1, x[:1].numel()))):
                 y = _at_stride_one(module).forward(blur(part, self.before) if self.before else part)
                 y = blur(y, self.after) if self.after else y
-                self.size = list(y.shape[2:])
+                self.size, self.white_share = list(y.shape[2:]), _white_share(y.shape[2:], strides)
                 shares, folded = aliased(y, strides)
                 self.shares += shares.tolist()
                 self.folded += folded.tolist()
@@ -91,9 +92,26 @@ class _Sampled:
             "stride": self.stride if isinstance(self.stride, int) else list(self.stride),
             "blurred": self.blurred,
             "size": self.size,
+            "white_share": self.white_share,
             "share": summary(self.shares),
             "relative_error": summary(self.folded),
         }
+
+
+def _below(shape: Sequence[int], strides: Sequence[int], device: torch.device | None = None) -> Tensor:
+    """The bins of ``fftn`` that lie below the Nyquist frequency of the coarser grid in every direction."""
+    kept = torch.ones(tuple(shape), dtype=torch.bool, device=device)
+    for axis, (length, stride) in enumerate(zip(shape, strides, strict=True)):
+        if stride > 1:
+            low = torch.fft.fftfreq(length, dtype=torch.float64, device=device).abs() < 1 / (2 * stride)
+            kept &= low.view(-1, *(1,) * (len(shape) - axis - 1))
+    return kept
+
+
+def _white_share(shape: Sequence[int], strides: Sequence[int]) -> float | None:
+    """The share of maps that are white noise: that of bins, the mean left out."""
+    kept = _below(shape, strides)
+    return float((~kept).sum()) / (kept.numel() - 1) if kept.numel() > 1 else None
 
 
 def aliased(maps: Tensor, strides: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -115,11 +133,7 @@ def aliased(maps: Tensor, strides: Sequence[int]) -> tuple[Tensor, Tensor]:
     y = maps if maps.dtype == torch.float64 else maps.float()
     whole = y.double().square().flatten(1).sum(dim=1)
     y = y - y.mean(dim=dims, keepdim=True)
-    kept = torch.ones(maps.shape[2:], dtype=torch.bool, device=maps.device)
-    for axis, (length, stride) in enumerate(zip(maps.shape[2:], strides, strict=True)):
-        if stride > 1:
-            below = torch.fft.fftfreq(length, dtype=torch.float64, device=maps.device).abs() < 1 / (2 * stride)
-            kept &= below.view(-1, *(1,) * (len(strides) - axis - 1))
+    kept = _below(maps.shape[2:], strides, maps.device)
     low = torch.fft.ifftn(torch.fft.fftn(y, dim=dims) * kept, dim=dims).real
     places = (slice(None), slice(None), *(slice(None, None, stride) for stride in strides))
 
@@ -129,7 +143,7 @@ def aliased(maps: Tensor, strides: Sequence[int]) -> tuple[Tensor, Tensor]:
 
     everything, sampled = energy(y), energy(y[places])
     flat = everything <= _ROUNDING * whole
-    share = (energy(y - low) / everything).masked_fill(flat, torch.nan)
+    share = (energy(y - low) / everything).clamp(max=1).masked_fill(flat, torch.nan)
     error = (energy((y - low)[places]) / sampled).sqrt().masked_fill(flat | (sampled == 0), torch.nan)
     return share, error
 
@@ -152,7 +166,7 @@ def _watching(model: nn.Module) -> Iterator[list[_Sampled]]:
             handle.remove()
 
 
-def aliasing(model: nn.Module, images: Images, *, batch_size: int = 50) -> dict[str, Any]:
+def measure_aliasing(model: nn.Module, images: Images, *, batch_size: int = 50) -> dict[str, Any]:
     """Aliasing at every place where a network sub-samples: strided convolutions, pools and blurs, found by hooks.
 
     Cost: 1 forward pass for each image, in which strided layers run at stride 1 as well (for stride s on maps, s^2
@@ -169,9 +183,10 @@ def aliasing(model: nn.Module, images: Images, *, batch_size: int = 50) -> dict[
     Returns:
         - n: images.
         - layers: rows of layer (its name), kind (its class), stride, blurred (whether regrow's blur comes first), size
-          (of the map at stride 1), share and relative_error = {mean, sd, n} over images, see `aliased`. A layer that
-          is called several times has all calls in its means; one that is never called, or whose maps do not vary, has
-          None.
+          (of the map at stride 1), white_share (what white noise of that size would have; on a map of 4 x 4 at stride
+          2 it is 1, since only the mean lies below), share and relative_error = {mean, sd, n} over images, see
+          `aliased`. A layer that is called several times has all calls in its means; one that is never called, or whose
+          maps do not vary, has None.
         - share, relative_error: means of the layers' means; None where nothing is sub-sampled.
 
     Raises:

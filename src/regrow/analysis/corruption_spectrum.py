@@ -36,7 +36,7 @@ def _checked(images: npt.NDArray[Any], name: str) -> None:
         )
 
 
-def mean_spectrum(batches: Iterable[Bytes]) -> Tensor:
+def clean_spectrum(batches: Iterable[Bytes]) -> Tensor:
     """Mean power of images in each frequency, to whiten by.
 
     Args:
@@ -63,7 +63,7 @@ def mean_spectrum(batches: Iterable[Bytes]) -> Tensor:
     return mean
 
 
-def corruption_spectrum(
+def change_spectrum(
     pairs: Iterable[tuple[Bytes, Bytes]], *, clean: Tensor | None = None, radius: float | None = None
 ) -> dict[str, Any]:
     """Spectrum of what a corruption at one severity adds to images, in one pass over batches.
@@ -72,7 +72,7 @@ def corruption_spectrum(
 
     Args:
         pairs: (clean, corrupted) batches of the same images, uint8 (n, ..., H, W, C).
-        clean: `mean_spectrum` of the clean images, for the whitened share.
+        clean: `clean_spectrum` of the clean images, for the whitened share.
         radius: r_c in cycles per image, by default H / 4.
 
     Returns:
@@ -128,7 +128,7 @@ def _whitener(clean: Tensor, power: Tensor) -> Tensor:
         raise InputError(
             f"the spectrum to whiten by must be above 0 in all bins {tuple(power.shape[1:])}, got the shape "
             f"{tuple(clean.shape)} and {int((spectrum <= 0).sum())} empty bins.",
-            "take the `mean_spectrum` of more clean images of the same size.",
+            "take the `clean_spectrum` of more clean images of the same size.",
         )
     return spectrum
 
@@ -137,7 +137,7 @@ def by_share(spectra: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dic
     """Corruptions in order of their high-frequency share, the highest first.
 
     Args:
-        spectra: corruption -> severity -> what `corruption_spectrum` gave.
+        spectra: corruption -> severity -> what `change_spectrum` gave.
 
     Returns:
         Rows of corruption, share and share_whitened (means over severities, of equal weight, of the means over images),
