@@ -1,0 +1,56 @@
+"""A network that would show any change done to it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+import torch
+from torch import nn
+
+
+@pytest.fixture
+def untouched() -> Callable[[nn.Module], AbstractContextManager[None]]:
+    """Check that weights, buffers, gradients, modes and hooks of a network are the same after as before, to the bit."""
+
+    def seen(model: nn.Module) -> tuple[object, ...]:
+        return (
+            {name: value.clone() for name, value in model.state_dict().items()},
+            {name: (p.requires_grad, p.grad, p.data_ptr()) for name, p in model.named_parameters()},
+            [module.training for module in model.modules()],
+            [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()],
+        )
+
+    @contextlib.contextmanager
+    def check(model: nn.Module) -> Iterator[None]:
+        state, *before = seen(model)
+        try:
+            yield
+        finally:
+            now, *after = seen(model)
+            assert after == before
+            assert all(torch.equal(now[name], value) for name, value in state.items())
+
+    return check
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """A small network in training mode, one part in evaluation mode, with batch norm and dropout."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        nn.BatchNorm2d(4),
+        nn.Tanh(),
+        nn.Dropout(0.5),
+        nn.Conv2d(4, 6, 3, padding=1, groups=2),
+        nn.Softplus(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 5),
+    ).train()
+    model[1].running_mean.copy_(torch.randn(4))
+    model[4].eval()
+    return model
