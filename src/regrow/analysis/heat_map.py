@@ -237,7 +237,7 @@ class _Changes:
                 raise UnknownNameError("layer", name, known, "give `model`, and names of its modules.")
         self._modules = {name: known[name] for name in names}
         self._clean: dict[str, tuple[Tensor, Tensor]] = {}
-        self._n = 0
+        self._n = self._expected = 0  # images, and rows of a pass
         self._chosen: slice | None = None
         self._calls = dict.fromkeys(names, 0)
         self._sums = {name: np.zeros(n_frequencies) for name in names}
@@ -256,7 +256,7 @@ class _Changes:
     @contextlib.contextmanager
     def clean(self, n: int) -> Iterator[None]:
         """The pass inside is that of ``n`` images as they are, with which the following ones are compared."""
-        self._n, self._chosen = n, None
+        self._n, self._expected, self._chosen = n, n, None
         with self._one_pass():
             yield
         for name, (_, norm) in self._clean.items():
@@ -265,7 +265,7 @@ class _Changes:
     @contextlib.contextmanager
     def perturbed(self, chosen: slice) -> Iterator[None]:
         """The pass inside is that of the same images under each of the chosen frequencies in turn."""
-        self._chosen = chosen
+        self._expected, self._chosen = self._n * (chosen.stop - chosen.start), chosen
         with self._one_pass():
             yield
 
@@ -282,7 +282,7 @@ class _Changes:
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             shape = tuple(output.shape) if isinstance(output, Tensor) else ()
-            if len(shape) < 2 or shape[0] % self._n:
+            if len(shape) < 2 or shape[0] != self._expected:
                 told = f"the shape {shape}" if isinstance(output, Tensor) else type(output).__name__
                 raise InputError(
                     f"layer {name!r} gives {told}, not a tensor (images, ...).", "choose a layer inside or after it."
