@@ -128,7 +128,7 @@ def _readers(graph: ChannelGraph, reads: Mapping[fx.Node, Tensor | None], *, thr
     """Whether each channel of each value is read; with ``through`` only by filters that are read themselves."""
     followed = {step.node for step in graph.steps if step.node in graph.layouts and reads.get(step.node, 0) is not None}
     found = {
-        node: torch.full((layout.size,), any(user not in followed and not rules.is_shape(user) for user in node.users))
+        node: torch.full((layout.size,), any(user not in followed and not _is_size(user) for user in node.users))
         for node, layout in graph.layouts.items()
     }
     for step in reversed(graph.steps):
@@ -147,3 +147,8 @@ def _readers(graph: ChannelGraph, reads: Mapping[fx.Node, Tensor | None], *, thr
                 if source in found:
                     found[source] |= own
     return found
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Whether a node is a size of a value, which tells nothing of what is in it."""
+    return rules.is_shape(node) or (node.op == "call_method" and node.target == "size")

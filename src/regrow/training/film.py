@@ -80,7 +80,7 @@ def load_film(path: Path) -> MaskFilm | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             shapes = {name: tuple(shape) for name, shape in json.loads(str(stored["layers"])).items()}
             bits = {name: stored[f"layer{i}"] for i, name in enumerate(shapes)}
             return MaskFilm(stored["updates"], stored["steps"], shapes, bits)
