@@ -77,9 +77,13 @@ def share(found: list[ClaimVerdict], value: str) -> float:
 
 
 def covers(found: list[ClaimVerdict], truth: float, crossed: bool = False) -> float:
-    intervals = [claim.arms[0].comparisons[0] for claim in found]
-    ends = [(one.crossed.low, one.crossed.high) if crossed else (one.low, one.high) for one in intervals]
-    return float(np.mean([low <= truth <= high for low, high in ends]))
+    """Share of intervals that hold the truth; without one (equal differences in all seeds) it counts as not held."""
+    comparisons = [claim.arms[0].comparisons[0] for claim in found]
+    intervals = [one.crossed if crossed else one for one in comparisons]
+    ends = [
+        (one.low, one.high) for one in intervals if one is not None and one.low is not None and one.high is not None
+    ]
+    return sum(low <= truth <= high for low, high in ends) / len(found)
 
 
 class Table:

@@ -121,7 +121,7 @@ def _notes(runs: list[RunView]) -> list[str]:
 def _run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
     state = get_state(folder)
     analyses = folder / "analysis" if (folder / "analysis" / "made_from.json").exists() else folder / "none"
-    kernels, sizes = _kernels(analyses)
+    kernels, sizes, found = *_kernels(analyses), _analyses(analyses.parent)
     answers, damaged = run_answers(folder, cells) if cells else ({}, [])
     return RunView(
         name=planned.name,
@@ -138,24 +138,33 @@ def _run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
         metrics=files.read_lines(folder / "metrics.jsonl"),
         history=files.read_lines(folder / "history.jsonl"),
         scores={cell: CellScore(float(right.mean()), len(right)) for cell, right in answers.items()},
-        attenuation=_json(analyses / "attenuation.json"),
+        attenuation=_followed(found) or _json(analyses / "attenuation.json"),
         kernels=kernels,
         kernel_sizes=sizes,
-        reliance=_json(analyses / "reliance.json"),
-        analyses=_analyses(analyses.parent),
+        reliance=found.get("reliance"),
+        analyses=found,
         correct={cell: np.packbits(right) for cell, right in answers.items()},
         damaged=damaged if state["state"] == "done" else [],
     )
 
 
 #: Files of ``analysis`` that have a field of their own, or say what the others were made from.
-_OWN = ("attenuation", "reliance", "kernel_sizes", "made_from")
+_OWN = ("attenuation", "kernel_sizes", "made_from")
 
 
 def _analyses(folder: Path) -> dict[str, Any]:
     """What every analysis found: ``analysis/NAME.json``."""
     paths = sorted((folder / "analysis").glob("*.json"))
     return {path.stem: files.read_json(path) for path in paths if path.stem not in _OWN}
+
+
+def _followed(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The radius-accuracy curve under the paper's convention, in which the mean follows its side."""
+    curves = found.get("radius_curves", {})
+    for curve in curves.get("curves", ()):
+        if (curve["convention"], curve["edge"], curve["clip"]) == ("follow", "hard", False):
+            return {"n": curves["n"], **curve}
+    return None
 
 
 def _seed(planned: PlannedRun) -> int:

@@ -72,12 +72,36 @@ class AttenuationSettings(Settings):
     low: list[float] = Field(default_factory=list, description="keep frequencies below these radii, cycles per image")
     high: list[float] = Field(default_factory=list, description="keep frequencies from these radii on")
     images: int | None = Field(default=None, ge=1, description="first n test images; null = those of the cells")
+    soft: list[float] = Field(
+        default_factory=list, description="widths of cosine edges in cycles per image, beside the hard edge"
+    )
+    clip: bool = Field(default=False, description="curves of filtered pixels clipped to 0..1 as well")
+
+
+class OnImages(Settings):
+    """An analysis of the network on test images."""
+
+    images: int | None = Field(
+        default=None, ge=0, description="first n test images; null = the usual number up to 64 pixels, else none"
+    )
+
+
+class HeatMapSettings(OnImages):
+    """Fourier heat map of the errors (Yin et al. 2019); ``images`` are those of every frequency."""
+
+    size: int | None = Field(default=None, ge=1, description="odd: the middle of the plane alone; null = all of it")
+    eps: float | None = Field(default=None, gt=0, description="L2 norm of the change; null = 4 at 32 pixels, in scale")
+    layers: list[str] = Field(default_factory=list, description="modules whose outputs are watched as well")
 
 
 class AnalysisSettings(Settings):
     """Which analyses follow the evaluation."""
 
     attenuation: AttenuationSettings = AttenuationSettings()
+    heat_map: HeatMapSettings = HeatMapSettings()
+    gradients: OnImages = OnImages()
+    sharpness: OnImages = OnImages()
+    aliasing: OnImages = OnImages()
 
 
 class FixedSeeds(Settings):

@@ -279,7 +279,7 @@ def run_study(
         cells = make_cells(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )
-        left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells)]
+        left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells, recipe)]
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
         failed = execute_all(

@@ -44,7 +44,7 @@ def compare(pool: Pool, reference: Pool, metric: Metric, claim: ClaimSettings) -
         return replace(found, welch=_unpaired(mine, theirs), value="not testable")
     test = paired(a, b, margin=claim.margin if claim.direction == "greater" else 0.0)
     if test.low is None:  # the same difference in every seed
-        return replace(found, sd=test.sd)
+        return replace(found, sd=test.sd, crossed=_crossed(pool, reference, metric, seeds))
     two = tost(a, b, margin=claim.margin if claim.direction != "greater" else claim.equivalence)
     sizes = effect_sizes(a, b)
     sees = claim.material or (claim.margin if claim.direction != "greater" else claim.equivalence)

@@ -161,14 +161,14 @@ def _curve(run: RunView, convention: str) -> Mapping[str, Any] | None:
     stored = run.analyses.get("radius_curves") or {}
     for curve in stored.get("curves", ()):
         if curve["convention"] == convention and curve.get("edge", "hard") == "hard" and not curve.get("clip"):
-            return {"clean": stored.get("clean"), **curve}
+            return {"clean": stored.get("clean_accuracy"), **curve}
     return None
 
 
 def _concentration(settings: MetricSettings, view: StudyView, registered: Registration) -> Metric:
     def of_run(run: RunView) -> float | None:
-        kernels = {name: counts.astype(np.int64) for name, counts in run.kernels.items()}
-        return analysis.concentration(kernels, run.kernel_sizes)[settings.by]
+        found = (run.analyses.get("spatial") or {}).get("concentration", {}).get(settings.by)
+        return None if found is None else float(found)
 
     by = {"output": "output filters", "input": "input channels", "kernel": "kernels"}[settings.by]
     return Metric(f"weighted mean log D over {by}", "log D", of_run)
