@@ -19,11 +19,20 @@ from regrow.evaluation.records import Record
 Predict = Callable[[Tensor], Tensor]
 
 
-def predictor(model: nn.Module, *, bf16: bool, device: torch.device) -> Predict:
-    """A function from normalised images to float32 logits, in evaluation mode and without gradients."""
+def predictor(model: nn.Module, *, bf16: bool, device: torch.device, channels_last: bool = False) -> Predict:
+    """A function from normalised images to float32 logits, in evaluation mode and without gradients.
+
+    Args:
+        model: the network; set to evaluation mode.
+        bf16: whether it computes in bfloat16.
+        device: where it is.
+        channels_last: lay images out as ``torch.channels_last`` first, as the network's weights are.
+    """
     model.eval()
 
     def predict(inputs: Tensor) -> Tensor:
+        if channels_last and inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             logits: Tensor = model(inputs)
         return logits.float()

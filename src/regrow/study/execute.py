@@ -78,7 +78,8 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     digest = files.file_digest(weights_file)
     device = make_fabric(settings.precision).device
     model = restore(weights, settings).to(device)
-    predict = predictor(model, bf16=settings.precision.dtype == "bf16", device=device)
+    fast, last = settings.precision.dtype == "bf16", settings.precision.channels_last
+    predict = predictor(model, bf16=fast, device=device, channels_last=last)
     evaluate(predict, settings, cells, run / "records", digest, recipe.evaluation.batch, device, report)
     subject = Subject(model, predict, weights, settings, recipe.analysis, cells, recipe.evaluation.batch, device)
     analyse(subject, run / "analysis", _made_from(digest, cells, recipe), report)
