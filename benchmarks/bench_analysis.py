@@ -87,7 +87,7 @@ def make_subject(width: int) -> tuple[Subject, str]:
     images = rng.integers(0, 256, (1000, SIDE, SIDE, 3), dtype=np.uint8)
     labels = rng.integers(0, N_CLASSES, 1000)
     subject = Subject(network, images, labels, lambda x: predict(x.contiguous(memory_format=order)))
-    subject.answer(torch.zeros(512, 3, SIDE, SIDE))
+    subject.answer(torch.zeros(128, 3, SIDE, SIDE))
     return subject, name_of(precision)
 
 
