@@ -41,7 +41,7 @@ def heat_map(
     seed: int = 0,
     model: nn.Module | None = None,
     layers: Sequence[str] = (),
-    batch_size: int = 512,
+    batch_size: int = 128,
     device: torch.device | str | None = None,
 ) -> dict[str, Any]:
     """The Fourier heat map of a network, every cell on the same images.
@@ -65,7 +65,7 @@ def heat_map(
         seed: of the signs.
         model: whose ``layers`` are looked at: the network behind ``predict``.
         layers: names of its modules for maps of the relative change of their outputs.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; on a processor larger ones outgrow its caches, on a GPU take more.
         device: where the network is; default where the pixels are.
 
     Returns:

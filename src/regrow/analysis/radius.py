@@ -95,7 +95,7 @@ def radius_curves(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     float64: bool = False,
-    batch_size: int = 256,
+    batch_size: int = 128,
 ) -> dict[str, Any]:
     """Accuracy against radius under every combination of conventions, edges and clipping, in one pass over the images.
 
