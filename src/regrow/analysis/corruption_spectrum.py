@@ -121,16 +121,14 @@ def change_spectrum(
 
 
 def _whitener(clean: Tensor, power: Tensor) -> Tensor:
-    """The clean spectrum, with 1 at the zero frequency, which no share counts."""
-    spectrum = clean.clone()
-    spectrum[0, 0] = 1
-    if clean.shape != power.shape[1:] or not bool((spectrum > 0).all()):
+    """The clean spectrum, if one can divide by it."""
+    if clean.shape != power.shape[1:] or not bool((clean > 0).all()):
         raise InputError(
             f"the spectrum to whiten by must be above 0 in all bins {tuple(power.shape[1:])}, got the shape "
-            f"{tuple(clean.shape)} and {int((spectrum <= 0).sum())} empty bins.",
+            f"{tuple(clean.shape)} and {int((clean <= 0).sum())} empty bins.",
             "take the `clean_spectrum` of more clean images of the same size.",
         )
-    return spectrum
+    return clean
 
 
 def by_share(spectra: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
