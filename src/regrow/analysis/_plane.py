@@ -62,6 +62,12 @@ def total(spectrum: Tensor, width: int) -> Tensor:
     return (spectrum * weight).sum(dim=(-2, -1))
 
 
+def power_above(spectrum: Tensor, width: int, radius: float) -> Tensor:
+    """Sum over the bins of the whole plane at rho > radius: (..., H, W // 2 + 1) -> (...)."""
+    rho = radii(spectrum.shape[-2], width).to(spectrum.device)
+    return total(spectrum * (rho > radius), width)
+
+
 def share_above(spectrum: Tensor, width: int, radius: float) -> Tensor:
     """Share of the power outside the zero frequency that lies at rho > radius.
 
@@ -73,10 +79,8 @@ def share_above(spectrum: Tensor, width: int, radius: float) -> Tensor:
     Returns:
         Float64 (...), in [0, 1]; NaN where there is no power but at the zero frequency.
     """
-    rho = radii(spectrum.shape[-2], width).to(spectrum.device)
-    everything = total(spectrum, width)
-    varying = total(spectrum * (rho > 0), width)
-    share = total(spectrum * (rho > radius), width) / varying
+    everything, varying = total(spectrum, width), power_above(spectrum, width, 0)
+    share = power_above(spectrum, width, radius) / varying
     return share.masked_fill(varying <= _ROUNDING * everything, torch.nan)
 
 
