@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regrow.report import Column, Table, tables
-from regrow.report.arms import arms_of, differences, over
 from regrow.report.table import shown, significant
 from regrow.study.view import CellScore, StudyView
+from regrow.verdict.arms import arms_of, differences, over
 
 Study = Callable[..., StudyView]
 

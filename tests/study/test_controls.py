@@ -11,7 +11,6 @@ import yaml
 
 from regrow import files, models
 from regrow.errors import DataError, InputError, RunFailedError, UnknownNameError
-from regrow.report.arms import arms_of, differences, reference_of
 from regrow.report.write import write_report
 from regrow.sparsity import cost
 from regrow.study import local
@@ -29,6 +28,7 @@ from regrow.study.run import plan_lines, plan_study, run_study
 from regrow.study.store import Store, get_state
 from regrow.training.checkpoint import load_weights
 from regrow.training.settings import ModelSettings, Precision
+from regrow.verdict.arms import arms_of, differences, reference_of
 
 SIZE = DataSize(n_images=64, n_classes=10, input_shape=(3, 32, 32))
 
@@ -347,7 +347,7 @@ def test_runs_start_from_what_their_source_left(tiny: Recipe, folder: Path) -> N
         execute(runs["ticket"])
     for label in ("dense", "ticket", "rigl", "final_mask"):
         execute(runs[label])
-        assert is_complete(runs[label], open_cells(store.cells, "cues"))
+        assert is_complete(runs[label], open_cells(store.cells, "cues"), store.recipe())
     left = {label: load_weights(run / "model.safetensors") for label, run in runs.items() if label != "pruned"}
     assert all(torch.equal(m, left["rigl"].masks[name]) for name, m in left["final_mask"].masks.items())
     assert files.read_json(runs["ticket"] / "result.json")["steps"] == 18
@@ -356,7 +356,7 @@ def test_runs_start_from_what_their_source_left(tiny: Recipe, folder: Path) -> N
         name: int(mask.sum()) for name, mask in left["rigl"].masks.items()
     }
     (runs["dense"] / "weights-at-6.safetensors").unlink()
-    assert not is_complete(runs["dense"], open_cells(store.cells, "cues"))
+    assert not is_complete(runs["dense"], open_cells(store.cells, "cues"), store.recipe())
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow.report import charts, page
-from regrow.report.arms import by_family, complete
 from regrow.report.blocks import (
     Block,
     Figure,
@@ -31,6 +30,7 @@ from regrow.report.record import strip
 from regrow.report.table import Column, Table, shown, table
 from regrow.report.tables import flat
 from regrow.study.view import Cell, CellScore
+from regrow.verdict.arms import by_family, complete
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from regrow.report.arms import Arm, Difference, arms_of, differences, is_underfit, mean, mean_name, over, train_accuracy
 from regrow.report.table import shown
 from regrow.study.view import StudyView
+from regrow.verdict.arms import (
+    Arm,
+    Difference,
+    arms_of,
+    differences,
+    is_underfit,
+    mean,
+    mean_name,
+    over,
+    train_accuracy,
+)
 
 TIERS = {
     "T0": "tier T0: shows the path, judges nothing",

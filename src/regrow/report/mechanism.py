@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from regrow.report import charts, tables
-from regrow.report.arms import Arm, mean
 from regrow.report.blocks import (
     Block,
     Figure,
@@ -28,6 +27,7 @@ from regrow.report.pictures import MAP_SIDE, map_picture, scale_colours, sorted_
 from regrow.report.result import looks, seeds_sentence
 from regrow.report.table import Column, Table, table
 from regrow.study.view import RunView, StudyView
+from regrow.verdict.arms import Arm, mean
 
 GROUP = "Inside the networks"
 MAX_POINTS = 80

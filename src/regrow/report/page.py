@@ -13,12 +13,12 @@ from importlib import resources
 from typing import Any
 
 from regrow.report import mechanism, record, result
-from regrow.report.arms import Arm, arms_of, mean, mean_name, over
 from regrow.report.blocks import Section, human, plural
 from regrow.report.charts import SHAPES, colour, shape
 from regrow.report.finding import Finding, finding
 from regrow.report.table import shown
 from regrow.study.view import StudyView
+from regrow.verdict.arms import Arm, arms_of, mean, mean_name, over
 
 SECTIONS = (
     result.summary,

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow.report import tables
-from regrow.report.arms import Arm, by_family
 from regrow.report.blocks import (
     Block,
     Command,
@@ -27,6 +26,7 @@ from regrow.report.pictures import IMAGE_SIDE, image_picture
 from regrow.report.tables import flat
 from regrow.study import recipe as recipes
 from regrow.study.view import CLEAN, Cell, StudyView
+from regrow.verdict.arms import Arm, by_family
 
 GROUP = "Record"
 MAX_EXAMPLES = 3

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from regrow.report import charts, tables
-from regrow.report.arms import (
+from regrow.report.blocks import Block, Figure, Grid, Prose, Section, TableBlock, human, listed, nothing, plural
+from regrow.report.finding import underfit_sentence
+from regrow.report.table import Column, Table, Value, table
+from regrow.study.view import RunView, StudyView
+from regrow.verdict.arms import (
     Arm,
     Difference,
     clean,
@@ -20,10 +24,6 @@ from regrow.report.arms import (
     over,
     pairs,
 )
-from regrow.report.blocks import Block, Figure, Grid, Prose, Section, TableBlock, human, listed, nothing, plural
-from regrow.report.finding import underfit_sentence
-from regrow.report.table import Column, Table, Value, table
-from regrow.study.view import RunView, StudyView
 
 #: More arms than these are in the tables alone, where a chart would be too crowded or the page too heavy.
 MAX_HEAT_MAPS = 9

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from regrow.report.arms import (
+from regrow.report.table import Column, Table, Value, table
+from regrow.study.view import RunView, StudyView
+from regrow.verdict.arms import (
     Arm,
     arms_of,
     clean,
@@ -21,8 +23,6 @@ from regrow.report.arms import (
     spread,
     train_accuracy,
 )
-from regrow.report.table import Column, Table, Value, table
-from regrow.study.view import RunView, StudyView
 
 Measure = Callable[[RunView], float | None]
 

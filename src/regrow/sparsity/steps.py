@@ -143,6 +143,8 @@ class Pulse(Step):
     dense are left alone.
     """
 
+    rewires: ClassVar[bool] = False
+
     def __call__(self, layers: Sequence[Layer], rule: Rule) -> list[Rewired]:
         """See `Step`."""
         return [self._one(layer, planned, rule) for layer, planned in zip(layers, rule.planned, strict=True)]

@@ -169,6 +169,8 @@ class Step:
 
     #: Whether the step itself reads dense gradients, whatever the growth criterion says.
     needs_gradient: ClassVar[bool] = False
+    #: Whether links that are dropped make room for others.
+    rewires: ClassVar[bool] = True
     #: Whether layers compete for weights, so that any of them may become sparse.
     global_counts: ClassVar[bool] = False
     #: Whether layers may hold other numbers than planned while the density falls; the total is exact.

@@ -11,10 +11,10 @@ import numpy as np
 
 from regrow import corruptions
 from regrow.clips import Clip
-from regrow.corruptions import video
+from regrow.corruptions import stand_ins, video
 from regrow.data.fileset import ClipSource, FileSet
 from regrow.data.spec import DataSpec, Images
-from regrow.errors import InputError
+from regrow.errors import InputError, RegrowError
 from regrow.study.recipe import EvaluationSettings
 
 #: Names in a recipe's list of corruptions that stand for several.
@@ -30,6 +30,17 @@ def _without_stand_ins(chosen: EvaluationSettings, names: Sequence[str]) -> list
     return [name for name in names if name not in chosen.stand_ins]
 
 
+SEVERITIES = [1, 2, 3, 4, 5]
+
+
+def _has(name: str, severity: int, column: str) -> bool:
+    try:
+        video.setting_of(name, severity, column)
+    except RegrowError:
+        return False
+    return True
+
+
 class Kind(Protocol):
     """The corruptions of a kind of data, as a study asks for them."""
 
@@ -43,6 +54,10 @@ class Kind(Protocol):
 
     def mean_over(self, chosen: EvaluationSettings, names: Sequence[str]) -> tuple[list[str], str]:
         """Which of the evaluated corruptions the mean of a study is taken over, and what they are called together."""
+        ...
+
+    def registered(self, chosen: EvaluationSettings) -> tuple[list[str], list[int]]:
+        """Types and severities of the whole set that a recipe draws on: what a claim on a mean over it must have."""
         ...
 
     def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
@@ -71,6 +86,15 @@ class ImageKind:
             return common, "of the fifteen common types of ImageNet-C"
         return _without_stand_ins(chosen, names), "of the types that were evaluated"
 
+    def registered(self, chosen: EvaluationSettings) -> tuple[list[str], list[int]]:
+        """The fifteen common types where one is among the recipe's, else the C-bar or 3DCC set; all severities."""
+        published = chosen.published.corruptions if chosen.published else []
+        names = [*self.names(chosen), *published, *chosen.stand_ins]
+        whole_3dcc = sorted([*corruptions.names("3dcc"), *stand_ins.NAMES])
+        sets = [corruptions.common_names(), corruptions.names("c-bar"), whole_3dcc]
+        whole = next((found for found in sets if set(found) & set(names)), names)
+        return list(whole), SEVERITIES
+
     def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
         """What must be said of them."""
         return cell_notes(self.names(chosen), side, chosen.mode, stored=chosen.stored, frost=frost)
@@ -94,6 +118,11 @@ class ClipKind:
     def mean_over(self, chosen: EvaluationSettings, names: Sequence[str]) -> tuple[list[str], str]:
         """All of them."""
         return _without_stand_ins(chosen, names), f"of the types of {video.COLUMNS[chosen.column].split(',')[0]}"
+
+    def registered(self, chosen: EvaluationSettings) -> tuple[list[str], list[int]]:
+        """All types of the column, at all the severities that it has."""
+        names = video.names(chosen.column)
+        return names, [s for s in SEVERITIES if all(_has(name, s, chosen.column) for name in names)]
 
     def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
         """What must be said of them."""

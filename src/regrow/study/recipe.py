@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from regrow import files
 from regrow.errors import InputError, UnknownNameError
+from regrow.study.claims.paper import expanded, paper_claims
+from regrow.study.claims.settings import ClaimSettings
+from regrow.study.strict_yaml import read_yaml
 from regrow.training.settings import (
     DataSettings,
     MethodSettings,
@@ -71,12 +72,36 @@ class AttenuationSettings(Settings):
     low: list[float] = Field(default_factory=list, description="keep frequencies below these radii, cycles per image")
     high: list[float] = Field(default_factory=list, description="keep frequencies from these radii on")
     images: int | None = Field(default=None, ge=1, description="first n test images; null = those of the cells")
+    soft: list[float] = Field(
+        default_factory=list, description="widths of cosine edges in cycles per image, beside the hard edge"
+    )
+    clip: bool = Field(default=False, description="curves of filtered pixels clipped to 0..1 as well")
+
+
+class OnImages(Settings):
+    """An analysis of the network on test images."""
+
+    images: int | None = Field(
+        default=None, ge=0, description="first n test images; null = the usual number up to 64 pixels, else none"
+    )
+
+
+class HeatMapSettings(OnImages):
+    """Fourier heat map of the errors (Yin et al. 2019); ``images`` are those of every frequency."""
+
+    size: int | None = Field(default=None, ge=1, description="odd: the middle of the plane alone; null = all of it")
+    eps: float | None = Field(default=None, gt=0, description="L2 norm of the change; null = 4 at 32 pixels, in scale")
+    layers: list[str] = Field(default_factory=list, description="modules whose outputs are watched as well")
 
 
 class AnalysisSettings(Settings):
     """Which analyses follow the evaluation."""
 
     attenuation: AttenuationSettings = AttenuationSettings()
+    heat_map: HeatMapSettings = HeatMapSettings()
+    gradients: OnImages = OnImages()
+    sharpness: OnImages = OnImages()
+    aliasing: OnImages = OnImages()
 
 
 class FixedSeeds(Settings):
@@ -110,6 +135,27 @@ class Recipe(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted key -> values; multiplies the runs")
+    claims: list[ClaimSettings] = Field(
+        default_factory=lambda: list(paper_claims().values()),
+        description="what the study is judged by, registered before its first run: ids of the paper's claims, with "
+        "changes where wanted, and claims of your own; left out = all of the paper's",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_claims(cls, values: Any) -> Any:
+        """A claim may be the id of one of the paper's, or such an id with changes."""
+        if not isinstance(values, dict) or not isinstance(values.get("claims"), list):
+            return values
+        return {**values, "claims": expanded(values["claims"])}
+
+    @field_validator("claims")
+    @classmethod
+    def _claim_ids(cls, values: list[ClaimSettings]) -> list[ClaimSettings]:
+        ids = [claim.id for claim in values]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two claims have the same id")
+        return values
 
     @model_validator(mode="before")
     @classmethod
@@ -168,39 +214,16 @@ class Recipe(Settings):
         return files.value_digest(self.resolved())
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without surprises: no duplicate keys, no aliases, no yes/no/on/off as booleans."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", event.start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
-
-
 def json_schema() -> dict[str, Any]:
     """JSON schema of a recipe, for completion in editors; ships as ``regrow/recipes/schema.json``."""
     schema = Recipe.model_json_schema(by_alias=True)
     items = schema["properties"]["methods"]["items"]
     schema["properties"]["methods"]["items"] = {"anyOf": [{"type": "string"}, items]}  # a bare name will do
+    claim = schema["properties"]["claims"]["items"]
+    ids = {"enum": list(paper_claims())}
+    changed = {"properties": {"id": ids}, "required": ["id"], "type": "object"}
+    schema["properties"]["claims"] |= {"items": {"anyOf": [{"type": "string", **ids}, changed, claim]}}
+    schema["properties"]["claims"].pop("default", None)
     trained = [key for key in schema["required"] if key in TRAINED or key == "training"]
     schema["required"] = [key for key in schema["required"] if key not in trained]
     schema["anyOf"] = [{"required": trained}, {"required": ["runs_of"]}]
@@ -246,14 +269,7 @@ def load(recipe: str) -> Recipe:
         InputError: not YAML, an unknown key (names the nearest), an impossible value.
     """
     text, where = read_text(recipe)
-    try:
-        values = yaml.load(text, _StrictLoader)  # noqa: S506 (a SafeLoader, made stricter)
-    except (ValueError, RecursionError) as error:  # dates that do not exist, brackets without end
-        raise InputError(f"recipe {where} is not readable as YAML ({error}).", "correct the YAML.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"recipe {where}{line}: {getattr(error, 'problem', error)}.", "correct the YAML.") from None
+    values = read_yaml(text, f"recipe {where}")
     return parse(_with_runs_of(values, where), where)
 
 

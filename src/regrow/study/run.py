@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from regrow import files, models
+from regrow import data, files, models
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError, RunFailedError
 from regrow.study import recipe as recipes
 from regrow.study.arms import require_fitting
 from regrow.study.budget import H100_FLOPS, budget
+from regrow.study.claims import register
 from regrow.study.flops import DataSize
+from regrow.study.kinds import kind_of
 from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
+from regrow.study.whole import analyse_study
 from regrow.training import inputs
 from regrow.training.length import EARLY
 from regrow.training.settings import Precision, RunSettings
@@ -264,7 +267,9 @@ def run_study(
         if store.exists():
             store.require_recipe(recipe)
         elif plan is not None:
-            store.create(recipe, plan.precision, plan.probe, describe_environment(), plan.size)
+            spec = data.spec(recipe.data.name, recipe.data.options, data_root)
+            registration = register(recipe, *kind_of(spec).registered(recipe.evaluation))
+            store.create(recipe, plan.precision, plan.probe, describe_environment(), plan.size, registration)
             console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
             for line in plan_lines(plan):
                 console.say(line)
@@ -275,7 +280,7 @@ def run_study(
         cells = make_cells(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )
-        left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells)]
+        left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells, recipe)]
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
         failed = execute_all(
@@ -285,6 +290,7 @@ def run_study(
             on_event=console.event,
             sources={run.name: run.source for run in planned if run.source is not None},
         )
+        analyse_study(store, cells, planned)
         after(store)
     _require_done(store, failed, len(planned))
     return store

@@ -55,6 +55,9 @@ class RunView:
         kernel_sizes: layer name -> weights in a full kernel (e.g. 9).
         reliance: for the data set ``cues``: low, high (share of answers following that cue where they conflict),
             other, low_only, high_only (accuracy with that cue alone), n; else None.
+        analyses: name -> what each further analysis of the run found, as JSON values.
+        correct: for each cell the correct answers as packed bits (``numpy.packbits``), in the order of the images.
+        damaged: what of it is there and cannot be used, each with the file and why.
     """
 
     name: str
@@ -75,6 +78,9 @@ class RunView:
     kernels: Mapping[str, npt.NDArray[np.integer[Any]]] = field(default_factory=dict)
     kernel_sizes: Mapping[str, int] = field(default_factory=dict)
     reliance: Mapping[str, Any] | None = None
+    analyses: Mapping[str, Any] = field(default_factory=dict)
+    correct: Mapping[Cell, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    damaged: Sequence[str] = ()
 
     @property
     def arm(self) -> str:
@@ -107,6 +113,10 @@ class StudyView:
         examples: cell -> a few of the images that were evaluated, uint8 (n, H, W, 3).
         notes: sentences that a reader must know (codec of JPEG, substitute pictures, nearest scale ...).
         started: number of runs ever started, failed and repeated ones counted.
+        registration: the claims as they were registered before the first run, with their digest; None where none were.
+        registered_at: when they were, in UTC.
+        analyses: name -> what analyses of the study as a whole found (spectra of the corruptions ...), as JSON values.
+        problems: what must be known before any number: results that are missing, damaged or not comparable.
     """
 
     folder: Path
@@ -126,3 +136,7 @@ class StudyView:
     notes: Sequence[str] = ()
     started: int = 0
     common_words: str = "of the fifteen common types of ImageNet-C"
+    registration: Mapping[str, Any] | None = None
+    registered_at: str = ""
+    analyses: Mapping[str, Any] = field(default_factory=dict)
+    problems: Sequence[str] = ()

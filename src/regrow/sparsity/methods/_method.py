@@ -17,7 +17,7 @@ from regrow.sparsity.density_schedules import DensitySchedule, Hold
 from regrow.sparsity.drop import Magnitude
 from regrow.sparsity.growth import GradientGrowth
 from regrow.sparsity.initial import Initial, RandomMask
-from regrow.sparsity.schedules import Cosine, Schedule, Timing, Updates, percent_hint
+from regrow.sparsity.schedules import Constant, Cosine, Never, Schedule, Timing, Updates, percent_hint
 from regrow.sparsity.steps import DropGrow
 from regrow.sparsity.update import Criterion, Step
 
@@ -107,6 +107,12 @@ class Method:
     def target_density(self) -> Fraction:
         """Share of active weights, exactly as written: ``1 - sparsity``."""
         return exact_density(self.sparsity)
+
+    @property
+    def rewires(self) -> bool:
+        """Whether it is dynamic sparse training: links are dropped while it trains and others grow."""
+        at_rest = isinstance(self.drop_fraction, Constant) and self.drop_fraction.value == 0
+        return self.step.rewires and not at_rest and not isinstance(self.timing, Never)
 
     @property
     def needs_gradient(self) -> bool:
