@@ -105,6 +105,14 @@ def test_a_copy_of_the_clean_images_whitens_to_the_share_of_bins():
     assert found["share_whitened"]["mean"] == pytest.approx((rho > 8).sum() / (rho > 0).sum())
 
 
+def test_grey_images_that_may_only_be_read_are_taken_as_they_are():
+    clean, change = grey()[..., :1].copy(), wave(8, 8, 20)[..., None]
+    after = added(clean, change)
+    clean.flags.writeable = after.flags.writeable = False
+    found = analysis.change_spectrum([(clean, after)], clean=analysis.clean_spectrum([clean]))
+    assert found["energy"] == pytest.approx((change**2).sum())
+
+
 def test_images_that_do_not_change_or_only_shift_have_no_share():
     clean = grey(4)
     after = clean.copy()

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regrow.analysis.frequencies import frequency_radii
+
 #: Power outside the zero frequency below this share of the whole is rounding of the transform (float64).
 _ROUNDING = 1e-24
 #: Numbers transformed at a time, so that float64 spectra stay small beside the images.
@@ -20,10 +22,7 @@ _CHUNK = 1 << 22
 
 def radii(height: int, width: int) -> Tensor:
     """Radius rho = sqrt(u^2 + v^2) in cycles per image of the bins of ``rfft2``: float64 (height, width // 2 + 1)."""
-    u = torch.fft.fftfreq(height, 1 / height, dtype=torch.float64).round()
-    v = torch.fft.rfftfreq(width, 1 / width, dtype=torch.float64).round()
-    squared: Tensor = u[:, None].square() + v.square()
-    return squared.sqrt()
+    return frequency_radii(height, width, centred=False)[:, : width // 2 + 1]
 
 
 def multiplicity(height: int, width: int) -> Tensor:

@@ -28,7 +28,7 @@ Bytes = npt.NDArray[np.uint8]
 
 def _channels_first(images: npt.NDArray[Any]) -> Tensor:
     """(n, ..., H, W, C) -> (n, ..., C, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, -3)))
+    return torch.from_numpy(np.moveaxis(images, -1, -3).copy())
 
 
 def _checked(images: npt.NDArray[Any], name: str) -> None:
