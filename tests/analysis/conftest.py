@@ -37,6 +37,19 @@ def untouched() -> Callable[[nn.Module], AbstractContextManager[None]]:
     return check
 
 
+class Counter(nn.Module):
+    """Counts its calls in a buffer, in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: torch.Tensor
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1)
+        return x
+
+
 @pytest.fixture
 def network() -> nn.Module:
     """A small network in training mode, one part in evaluation mode, with batch norm and dropout."""
@@ -51,6 +64,7 @@ def network() -> nn.Module:
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(6, 5),
+        Counter(),
     ).train()
     model[1].running_mean.copy_(torch.randn(4))
     model[4].eval()

@@ -212,6 +212,19 @@ def test_batches_do_not_matter_and_a_layer_called_twice_counts_both(network, unt
     assert twice["n"] == 7
 
 
+def test_a_pool_that_says_where_its_largest_were_is_measured_too():
+    class Unpooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool = nn.MaxPool2d(2, return_indices=True)
+
+        def forward(self, x):
+            return nn.functional.max_unpool2d(*self.pool(x), 2)
+
+    plain, x = analysis.measure_aliasing(nn.MaxPool2d(2), images()), images()
+    assert analysis.measure_aliasing(Unpooled(), x)["share"] == plain["share"]
+
+
 def test_what_does_not_sub_sample_by_itself_is_not_listed():
     class Block(nn.Module):
         def __init__(self):

@@ -47,6 +47,18 @@ def test_two_waves_share_by_their_energies_and_a_shift_of_all_values_counts_for_
     assert found["share"]["mean"] == pytest.approx(high / (low + high))
 
 
+def test_what_adds_high_frequencies_is_told_from_what_takes_them_away():
+    """Double the high wave of an image, or remove it: the same share, ratios of 4 and 0."""
+    high, low = wave(8, 8, 20)[..., None], wave(0, 8, 30)[..., None]
+    base = added(np.full((3, 32, 32, 3), 128, np.uint8), high + low)
+    more, none = (analysis.change_spectrum([(base, added(base, sign * high))]) for sign in (1, -1))
+    assert more["share"]["mean"] == none["share"]["mean"] == pytest.approx(1)
+    assert more["high_power_ratio"] == pytest.approx(4)
+    assert none["high_power_ratio"] == pytest.approx(0, abs=1e-12)
+    black = np.zeros((2, 32, 32, 3), np.uint8)
+    assert analysis.change_spectrum([(black, added(black, 20))])["high_power_ratio"] is None
+
+
 def by_hand(clean, corrupted, radius, white=None):
     """The definition, image by image over the whole plane."""
     rho = np.hypot(*np.meshgrid(np.arange(-16, 16), np.arange(-16, 16), indexing="ij"))
@@ -91,6 +103,14 @@ def test_a_copy_of_the_clean_images_whitens_to_the_share_of_bins():
     found = analysis.change_spectrum([(np.zeros_like(clean), clean)], clean=mean)
     rho = np.hypot(*np.meshgrid(np.arange(-16, 16), np.arange(-16, 16), indexing="ij"))
     assert found["share_whitened"]["mean"] == pytest.approx((rho > 8).sum() / (rho > 0).sum())
+
+
+def test_grey_images_that_may_only_be_read_are_taken_as_they_are():
+    clean, change = grey()[..., :1].copy(), wave(8, 8, 20)[..., None]
+    after = added(clean, change)
+    clean.flags.writeable = after.flags.writeable = False
+    found = analysis.change_spectrum([(clean, after)], clean=analysis.clean_spectrum([clean]))
+    assert found["energy"] == pytest.approx((change**2).sum())
 
 
 def test_images_that_do_not_change_or_only_shift_have_no_share():
@@ -151,6 +171,7 @@ def test_order_is_by_the_mean_over_severities_and_what_has_no_share_comes_last()
         return {
             "share": {"mean": share, "sd": None, "n": n},
             "share_whitened": None if whitened is None else {"mean": whitened, "sd": None, "n": n},
+            "high_power_ratio": None,
             "energy": 1.0,
             "n": n,
         }

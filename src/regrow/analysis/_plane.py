@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regrow.analysis.frequencies import frequency_radii
+
 #: Power outside the zero frequency below this share of the whole is rounding of the transform (float64).
 _ROUNDING = 1e-24
 #: Numbers transformed at a time, so that float64 spectra stay small beside the images.
@@ -20,10 +22,7 @@ _CHUNK = 1 << 22
 
 def radii(height: int, width: int) -> Tensor:
     """Radius rho = sqrt(u^2 + v^2) in cycles per image of the bins of ``rfft2``: float64 (height, width // 2 + 1)."""
-    u = torch.fft.fftfreq(height, 1 / height, dtype=torch.float64).round()
-    v = torch.fft.rfftfreq(width, 1 / width, dtype=torch.float64).round()
-    squared: Tensor = u[:, None].square() + v.square()
-    return squared.sqrt()
+    return frequency_radii(height, width, centred=False)[:, : width // 2 + 1]
 
 
 def multiplicity(height: int, width: int) -> Tensor:
@@ -62,6 +61,12 @@ def total(spectrum: Tensor, width: int) -> Tensor:
     return (spectrum * weight).sum(dim=(-2, -1))
 
 
+def power_above(spectrum: Tensor, width: int, radius: float) -> Tensor:
+    """Sum over the bins of the whole plane at rho > radius: (..., H, W // 2 + 1) -> (...)."""
+    rho = radii(spectrum.shape[-2], width).to(spectrum.device)
+    return total(spectrum * (rho > radius), width)
+
+
 def share_above(spectrum: Tensor, width: int, radius: float) -> Tensor:
     """Share of the power outside the zero frequency that lies at rho > radius.
 
@@ -73,10 +78,8 @@ def share_above(spectrum: Tensor, width: int, radius: float) -> Tensor:
     Returns:
         Float64 (...), in [0, 1]; NaN where there is no power but at the zero frequency.
     """
-    rho = radii(spectrum.shape[-2], width).to(spectrum.device)
-    everything = total(spectrum, width)
-    varying = total(spectrum * (rho > 0), width)
-    share = total(spectrum * (rho > radius), width) / varying
+    everything, varying = total(spectrum, width), power_above(spectrum, width, 0)
+    share = power_above(spectrum, width, radius) / varying
     return share.masked_fill(varying <= _ROUNDING * everything, torch.nan)
 
 

@@ -46,14 +46,13 @@ def _stride(module: nn.Module) -> int | tuple[int, ...] | None:
 
 
 def _at_stride_one(module: nn.Module) -> nn.Module:
-    """A twin on the same weights, without hooks of its own being called by ``forward``, that keeps every place."""
+    """A twin on the same weights that keeps every place."""
     twin = type(module).__new__(type(module))
     vars(twin).update(vars(module))
     changed: Any = twin
     changed.stride = 1 if isinstance(changed.stride, int) else (1,) * len(changed.stride)
-    for option in ("ceil_mode", "return_indices"):
-        if hasattr(twin, option):
-            setattr(twin, option, False)
+    if hasattr(twin, "return_indices"):
+        changed.return_indices = False
     return twin
 
 

@@ -4,6 +4,9 @@ h = mean over images of sum_{rho > r_c} |F(x_c - x)|^2 / sum_{rho > 0} |F(x_c - 
 their corrupted versions x_c; channels are added up before the quotient is taken. Natural images hold far more power at
 low frequencies, so the same is given relative to them: the whitened share divides the power of each bin by that of
 clean images in it. Ordering corruptions by such a share: Saikia et al. 2021 (arXiv:2108.07969).
+
+A share says where images change, not which way: noise adds high frequencies, blur and pixelation take them away, and
+both have high shares. The ratio of high-frequency power, corrupted over clean, tells them apart.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ Bytes = npt.NDArray[np.uint8]
 
 def _channels_first(images: npt.NDArray[Any]) -> Tensor:
     """(n, ..., H, W, C) -> (n, ..., C, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, -3)))
+    return torch.from_numpy(np.moveaxis(images, -1, -3).copy())
 
 
 def _checked(images: npt.NDArray[Any], name: str) -> None:
@@ -68,7 +71,7 @@ def change_spectrum(
 ) -> dict[str, Any]:
     """Spectrum of what a corruption at one severity adds to images, in one pass over batches.
 
-    No forward passes; one transform of each difference.
+    No forward passes; one transform of each image, its corrupted version and their difference.
 
     Args:
         pairs: (clean, corrupted) batches of the same images, uint8 (n, ..., H, W, C).
@@ -81,6 +84,8 @@ def change_spectrum(
         - radius: r_c.
         - share: {mean, sd, n} over images of the share above r_c.
         - share_whitened: likewise of the whitened differences; None without ``clean``.
+        - high_power_ratio: power above r_c of all corrupted images over that of the clean ones: above 1 where the
+          corruption adds high frequencies, below 1 where it takes them away; None where clean images have none.
         - energy: mean over images of the sum of squares of the difference, in grey values squared.
         - profile: rows of radius, bins, power: mean power of the difference in rings one cycle wide.
 
@@ -90,6 +95,7 @@ def change_spectrum(
     shares: list[float] = []
     whitened: list[float] = []
     spectrum, n, width, r_c = torch.zeros(0), 0, 0, radius
+    high = {"clean": 0.0, "corrupted": 0.0}
     for before, after in pairs:
         _checked(before, "clean")
         _checked(after, "corrupted")
@@ -100,6 +106,8 @@ def change_spectrum(
             )
         height, width = before.shape[-3:-1]
         r_c = height / 4 if r_c is None else r_c
+        for kind, images in (("clean", before), ("corrupted", after)):
+            high[kind] += float(_plane.power_above(_plane.power(_channels_first(images)), width, r_c).sum())
         power = _plane.power(_channels_first(after.astype(np.int16) - before))
         shares += _plane.share_above(power, width, r_c).tolist()
         if clean is not None:
@@ -115,22 +123,21 @@ def change_spectrum(
         "radius": r_c,
         "share": found,
         "share_whitened": None if clean is None else summary(whitened),
+        "high_power_ratio": high["corrupted"] / high["clean"] if high["clean"] > 0 else None,
         "energy": float(_plane.total(spectrum, width)) / n,
         "profile": _plane.profile(spectrum / n, width),
     }
 
 
 def _whitener(clean: Tensor, power: Tensor) -> Tensor:
-    """The clean spectrum, with 1 at the zero frequency, which no share counts."""
-    spectrum = clean.clone()
-    spectrum[0, 0] = 1
-    if clean.shape != power.shape[1:] or not bool((spectrum > 0).all()):
+    """The clean spectrum, if one can divide by it."""
+    if clean.shape != power.shape[1:] or not bool((clean > 0).all()):
         raise InputError(
             f"the spectrum to whiten by must be above 0 in all bins {tuple(power.shape[1:])}, got the shape "
-            f"{tuple(clean.shape)} and {int((spectrum <= 0).sum())} empty bins.",
+            f"{tuple(clean.shape)} and {int((clean <= 0).sum())} empty bins.",
             "take the `clean_spectrum` of more clean images of the same size.",
         )
-    return spectrum
+    return clean
 
 
 def by_share(spectra: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -141,7 +148,8 @@ def by_share(spectra: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dic
 
     Returns:
         Rows of corruption, share and share_whitened (means over severities, of equal weight, of the means over images),
-        n (smallest number of images of a severity) and severities: rows of severity, share, share_whitened, energy, n.
+        n (smallest number of images of a severity) and severities: rows of severity, share, share_whitened,
+        high_power_ratio, energy, n.
         A severity that changes nothing has no share and is left out of the mean; a corruption without any comes last.
     """
     rows = []
@@ -151,6 +159,7 @@ def by_share(spectra: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dic
                 "severity": severity,
                 "share": found["share"]["mean"],
                 "share_whitened": found["share_whitened"]["mean"] if found["share_whitened"] else None,
+                "high_power_ratio": found["high_power_ratio"],
                 "energy": found["energy"],
                 "n": found["n"],
             }
