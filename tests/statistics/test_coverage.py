@@ -51,9 +51,9 @@ def test_equivalence_is_found_wrongly_at_most_at_its_level(n):
 
 @pytest.mark.parametrize(("n_seeds", "sds"), list(itertools.product([3, 5, 10], SETTINGS)))
 def test_the_crossed_interval_covers(n_seeds, sds):
-    """At the nominal 95 %, 2000 images: 93 % or more of 200 studies (the slow test has more)."""
+    """At the nominal 95 %, 2000 images: 93 % or more of 500 studies (the slow test has more)."""
     rng = np.random.default_rng(n_seeds)
-    assert np.mean([covers(rs.crossed(d)) for d in tables(n_seeds, 2000, sds, 200, rng)]) >= 0.93
+    assert np.mean([covers(rs.crossed(d)) for d in tables(n_seeds, 2000, sds, 500, rng)]) >= 0.93
 
 
 @pytest.mark.slow

@@ -148,7 +148,7 @@ def test_the_p_of_unrelated_values_is_even():
 
 
 def test_the_interval_of_a_rank_correlation_covers():
-    """15 pairs of normals of correlation 0.6: rho of the ranks is 6/pi asin(0.3); 93 to 97.5 % of 1000 samples cover."""
+    """15 pairs of normals of correlation 0.6: rho of ranks is 6/pi asin(0.3); 93 to 97.5 % of 1000 cover."""
     rng = np.random.default_rng(6)
     truth = 6 / math.pi * math.asin(0.3)
     covered = 0

@@ -130,11 +130,9 @@ def _mean_squares(d: npt.NDArray[np.float64], mean: float) -> tuple[float, float
     rest = d - columns
     rest -= rows[:, None]
     columns -= mean
-    return (
-        m * float(rows @ rows) / (n - 1),
-        n * float(columns @ columns) / (m - 1),
-        float(np.vdot(rest, rest)) / ((n - 1) * (m - 1)),
-    )
+    # not by dot products: BLAS starts threads for them, which take longer to meet than so small a sum
+    squares = [float(np.square(part, out=part).sum()) for part in (rows, columns, rest)]
+    return m * squares[0] / (n - 1), n * squares[1] / (m - 1), squares[2] / ((n - 1) * (m - 1))
 
 
 def _p_of_two(t: float, weight: float, df: int, other_df: int) -> float:
