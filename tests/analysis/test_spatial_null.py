@@ -136,6 +136,19 @@ def test_sums_of_random_magnitudes_are_close_to_those_of_real_shuffles(n_groups,
         assert fast.std() == pytest.approx(true.std(), rel=0.08)
 
 
+def test_normal_sums_have_the_moments_of_real_shuffles_and_add_up():
+    random, n = np.random.RandomState(5), 20_000
+    values = np.abs(random.standard_normal(60))
+    counts = np.array([10, 20, 30])
+    powers = tuple(float((values**k).sum()) for k in (1, 2, 3, 4))
+    fast = null.normal_sums(null.stream(5, "x"), np.tile(counts.astype(float), (n, 1)), powers)
+    slow = np.array([np.add.reduceat(random.permutation(values), [0, 10, 30]) for _ in range(n)])
+    assert fast.sum(axis=1) == pytest.approx(np.full(n, values.sum()))
+    assert fast.mean(axis=0) == pytest.approx(values.mean() * counts, abs=0.1)
+    exact, wide = np.cov(slow.T), 5 * np.var(slow, axis=0).max() * (2 / n) ** 0.5
+    assert np.cov(fast.T) == pytest.approx(exact, abs=2 * wide)
+
+
 def rows_of(mask, weight=None, **how):
     mass = None if weight is None else analysis.kernel_mass(weight, mask)
     rows = analysis.spatial_rows(analysis.kernel_map(mask), mask[0, 0].numel(), mass=mass, **how)

@@ -165,6 +165,26 @@ def test_a_run_that_is_killed_leaves_the_film_of_one_that_was_not(
     assert (tmp_path / FILM).read_bytes() == (whole / FILM).read_bytes()
 
 
+def test_frames_that_are_ahead_of_the_run_are_dropped(whole: Path, images: ImageSet, tmp_path: Path) -> None:
+    (tmp_path / FILM).write_bytes((whole / FILM).read_bytes())
+    begun = Trainer(settings(), images, tmp_path)  # without a checkpoint
+    assert begun.film.film.updates.tolist() == [0]
+
+
+def test_a_run_that_stops_early_ends_its_film_with_its_last_mask(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(films, "MOST_FRAMES", 2)  # the first mask and that after update 5, which is not reached
+    run = settings()
+    run = run.model_copy(update={"training": run.training.model_copy(update={"stop_after": 0.5})})
+    Trainer(run, images, tmp_path).train()
+    film, final = load_film(tmp_path / FILM), load_weights(tmp_path / "model.safetensors").masks
+    assert film is not None
+    assert film.updates.tolist() == [0, 3]
+    for name in film.shapes:
+        assert np.array_equal(film.masks(name)[-1], final[name].numpy())
+
+
 def test_a_run_that_is_done_and_started_again_keeps_its_film(images: ImageSet, whole: Path) -> None:
     before = (whole / FILM).read_bytes()
     Trainer(settings(), images, whole).train()

@@ -114,12 +114,23 @@ def mass_null(
     if n_active < NORMAL_FROM * n_groups:
         return Null(logs, None, None)
     counts = deal(random, np.full(n_masks, n_active), np.full(n_groups, size)).astype(np.float64)
-    mean = powers[0] / n_active
-    spread = np.sqrt(max(0.0, powers[1] / n_active - mean**2) * n_active / (n_active - 1))
-    own = np.sqrt(counts) * random.standard_normal(counts.shape)
-    sums = counts * mean + spread * (own - counts / n_active * own.sum(axis=1, keepdims=True))
+    sums = normal_sums(random, counts, powers)
     found = evenness(np.sort(np.maximum(sums, 0.0), axis=1))
     return Null(logs, found.gini, found.effective_number)
+
+
+def normal_sums(random: np.random.RandomState, counts: Floats, powers: tuple[float, float, float, float]) -> Floats:
+    """Sums of magnitudes that are dealt to groups of given counts, (masks, groups), as normal numbers.
+
+    A group of c of the n magnitudes of mean m and variance s^2 has the mean c m, the variance c (1 - c/n) s^2 n/(n - 1)
+    and the covariance - c c'/n s^2 n/(n - 1) with one of c'; all groups together have what there is.
+    """
+    n_active = counts[0].sum()
+    mean = powers[0] / n_active
+    sd = np.sqrt(max(0.0, powers[1] / n_active - mean**2) * n_active / (n_active - 1))
+    own = np.sqrt(counts) * random.standard_normal(counts.shape)
+    sums: Floats = counts * mean + sd * (own - counts / n_active * own.sum(axis=1, keepdims=True))
+    return sums
 
 
 def z_value(value: float | None, null: Floats | None) -> float | None:
