@@ -52,7 +52,11 @@ def test_a_picture_is_a_png_with_the_overlay_s_pixels_and_always_the_same() -> N
 def test_larger_images_are_reduced_by_means_of_blocks(height: int, width: int) -> None:
     attribution = np.zeros((height, width))
     attribution[: height // 2] = 1
-    picture = overlays.overlay_picture(np.full((height, width, 3), 60, np.uint8), attribution, "half")
+    stripes = np.full((height, width, 3), 60, np.uint8)
+    block = -(-max(height, width) // overlays.IMAGE_SIDE)
+    stripes[:, ::block] += block  # one column in each block
+    stripes[:, 1::block] -= block
+    picture = overlays.overlay_picture(stripes, attribution, "half")
     assert max(picture.width, picture.height) <= overlays.IMAGE_SIDE
     shown = np.asarray(opened(picture)).astype(int)
     assert (shown[0] == overlays.overlay(np.full((1, 1, 3), 60, np.uint8), np.ones((1, 1)))[0, 0]).all()

@@ -7,6 +7,7 @@ and hooks, also where they fail.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -260,16 +261,17 @@ def _feature_map(output: Any, x: Tensor, grid: _Grid | None) -> Tensor | None:
     if output.ndim == 3 and grid is not None and output.shape[1] == grid.prefix + grid.height * grid.width:
         patches = output[:, grid.prefix :].transpose(1, 2)
         return patches.reshape(len(x), -1, grid.height, grid.width)
-    if output.ndim == 4:
-        for channels_first in (output, output.permute(0, 3, 1, 2)):
-            if _is_map(channels_first, x):
-                return channels_first
+    if output.ndim == 4:  # channels first, or last as in Swin: whichever has the image's proportions
+        likely = min((output, output.permute(0, 3, 1, 2)), key=lambda features: _distortion(features, x))
+        return likely if _distortion(likely, x) <= _ASPECT else None
     return None
 
 
-def _is_map(features: Tensor, x: Tensor) -> bool:
+def _distortion(features: Tensor, x: Tensor) -> float:
+    """Difference of the sides as shares of the image's; infinite where these are no sides of a map."""
     (h, w), (height, width) = features.shape[2:], x.shape[2:]
-    return h * w > 1 and h <= height and w <= width and abs(h / height - w / width) <= _ASPECT
+    possible = h * w > 1 and h <= height and w <= width
+    return abs(h / height - w / width) if possible else math.inf
 
 
 def _no_map(name: str, outputs: list[Any]) -> InputError:
