@@ -31,7 +31,7 @@ def test_a_door_loads_nothing_of_the_others(door: str) -> None:
 
 
 #: Rooms of which every module loads on a machine without the libraries that draw pages and figures.
-WITHOUT_PAGES = ["regrow.training", "regrow.evaluation", "regrow.analysis", "regrow.study.execute"]
+WITHOUT_PAGES = ["regrow.training", "regrow.evaluation", "regrow.analysis", "regrow.study"]
 
 
 @pytest.mark.parametrize("door", WITHOUT_PAGES)
