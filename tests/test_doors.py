@@ -18,6 +18,7 @@ CASES = {
         "regrow.data",
         "regrow.models",
     ],
+    "regrow.literature": [*HEAVY, "torch", "numpy", "regrow.evaluation", "regrow.report"],
     "regrow.cli.app": ["torch", "numpy", "scipy", "altair", "lightning_fabric", "PIL"],
 }
 
@@ -26,6 +27,26 @@ CASES = {
 def test_a_door_loads_nothing_of_the_others(door: str) -> None:
     code = f"import sys, {door}; print(*[m for m in {CASES[door]!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+#: Rooms of which every module loads on a machine without the libraries that draw pages and figures.
+WITHOUT_PAGES = ["regrow.training", "regrow.evaluation", "regrow.analysis", "regrow.study"]
+
+
+@pytest.mark.parametrize("door", WITHOUT_PAGES)
+def test_training_evaluation_and_analysis_need_nothing_that_draws(door: str) -> None:
+    code = f"""
+import importlib, pkgutil, sys
+for name in ("altair", "vl_convert", "jinja2", "captum", "matplotlib"):
+    sys.modules[name] = None  # its import fails
+room = importlib.import_module({door!r})
+for module in pkgutil.iter_modules(getattr(room, "__path__", [])):
+    importlib.import_module(f"{{room.__name__}}.{{module.name}}")
+print(*[name for name in sys.modules if name.startswith("regrow.report")])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
 
 

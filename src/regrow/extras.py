@@ -1,4 +1,4 @@
-"""The libraries of the extra ``regrow[models]``, imported where something of theirs is asked for."""
+"""The libraries of the extras ``regrow[models]`` and ``regrow[explain]``, imported where they are asked for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 
 from regrow.errors import InputError
 
+#: Library -> the extra that it comes with.
+EXTRA = {"timm": "models", "torchvision": "models", "captum": "explain"}
+
 
 def library(name: str, wanted: str) -> Any:
-    """A module of timm or torchvision.
+    """A module of a library of `EXTRA`.
 
     Args:
         name: the module.
@@ -19,7 +22,8 @@ def library(name: str, wanted: str) -> Any:
     Raises:
         InputError: it is not installed, or cannot be loaded beside this torch.
     """
-    if name.partition(".")[0] in ("timm", "torchvision"):
+    extra = EXTRA[name.partition(".")[0]]
+    if extra == "models":
         from regrow import _torchvision  # needs torch, which those who ask for no library do not
 
         _torchvision.declare()
@@ -27,7 +31,7 @@ def library(name: str, wanted: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{wanted} need a library that is not installed ({error.name}).", "`pip install 'regrow[models]'`."
+            f"{wanted} need a library that is not installed ({error.name}).", f"`pip install 'regrow[{extra}]'`."
         ) from error
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise InputError(

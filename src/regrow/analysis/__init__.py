@@ -14,6 +14,19 @@ from regrow.analysis.attenuation import (
     radial_mask,
     radial_weights,
 )
+from regrow.analysis.attribution import (
+    Attribution,
+    grad_cam,
+    integrated_gradients,
+    spatial_layer,
+)
+from regrow.analysis.attribution_twins import (
+    Twins,
+    cosine,
+    high_share,
+    rank_correlation,
+    twins,
+)
 from regrow.analysis.corruption_spectrum import (
     by_share,
     change_spectrum,
@@ -85,11 +98,13 @@ from regrow.analysis.spatial import (
 
 __all__ = [
     "FEWEST_NULL_MASKS",
+    "Attribution",
     "Convention",
     "Dispersion",
     "Edge",
     "KernelMass",
     "RankCorrelation",
+    "Twins",
     "aliased",
     "attenuate",
     "basis_images",
@@ -97,6 +112,7 @@ __all__ = [
     "change_spectrum",
     "clean_spectrum",
     "concentration",
+    "cosine",
     "density_relation",
     "dispersion",
     "dispersion_sd",
@@ -110,10 +126,13 @@ __all__ = [
     "frequency_radii",
     "gain_against_share",
     "gini",
+    "grad_cam",
     "heat_map",
     "heat_map_summary",
     "hessian_eigenvalue",
+    "high_share",
     "input_gradients",
+    "integrated_gradients",
     "itop_curves",
     "jacobian_norm",
     "kernel_frames",
@@ -138,7 +157,9 @@ __all__ = [
     "rank_correlation",
     "registered_radii",
     "seed_overlap",
+    "spatial_layer",
     "spatial_rows",
     "spatial_summary",
+    "twins",
     "worst_case_rise",
 ]

@@ -88,6 +88,21 @@ def _recipes() -> Rows:
     return rows
 
 
+def _literature() -> Rows:
+    from regrow import literature
+
+    return [
+        {
+            "name": f"clean {figure.data}" if figure.test == "clean" else figure.test,
+            "network": figure.model,
+            "training": figure.method if figure.sparsity is None else f"{figure.method}, sparsity {figure.sparsity:g}",
+            "figure": f"{figure.metric} {figure.text}",
+            "source": f"{figure.source.paper} ({figure.obtained})",
+        }
+        for figure in literature.figures(part=literature.WHOLE)
+    ]
+
+
 KINDS: dict[str, Callable[[], Rows]] = {
     "methods": _methods,
     "corruptions": _corruptions,
@@ -95,16 +110,18 @@ KINDS: dict[str, Callable[[], Rows]] = {
     "data": _data,
     "models": _models,
     "recipes": _recipes,
+    "literature": _literature,
 }
 
 
 def list_names(
     kind: Annotated[
-        str | None, typer.Argument(help="methods, corruptions, clip-corruptions, data, models or recipes.")
+        str | None,
+        typer.Argument(help="methods, corruptions, clip-corruptions, data, models, recipes or literature."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """List what there is: methods, corruptions of images and clips, data sets, models, recipes; by default all."""
+    """List what there is: methods, corruptions of images and clips, data sets, models, recipes, published figures."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("list", kind, KINDS, f"`regrow list {next(iter(KINDS))}`, or `regrow list` for all.")
     tables = {name: make() for name, make in KINDS.items() if kind in (None, name)}
