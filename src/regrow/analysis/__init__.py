@@ -27,6 +27,12 @@ from regrow.analysis.fourier_basis import (
 from regrow.analysis.frequencies import (
     frequency_radii,
 )
+from regrow.analysis.frequency_reliance import (
+    Sides,
+    frequency_sides,
+    reliance_report,
+    unseen,
+)
 from regrow.analysis.gradients import (
     input_gradients,
     jacobian_norm,
@@ -90,6 +96,7 @@ __all__ = [
     "Edge",
     "KernelMass",
     "RankCorrelation",
+    "Sides",
     "aliased",
     "attenuate",
     "basis_images",
@@ -108,6 +115,7 @@ __all__ = [
     "filter_correlations",
     "filter_shares",
     "frequency_radii",
+    "frequency_sides",
     "gain_against_share",
     "gini",
     "heat_map",
@@ -137,8 +145,10 @@ __all__ = [
     "random_rise",
     "rank_correlation",
     "registered_radii",
+    "reliance_report",
     "seed_overlap",
     "spatial_rows",
     "spatial_summary",
+    "unseen",
     "worst_case_rise",
 ]
