@@ -3,7 +3,7 @@
 Each analysis gives two sides of one network, how much it goes by low and how much by high frequencies:
 
 * ``cue_splits``: share of the answers that follow the low and the high cue where the two conflict (data set ``cues``);
-* ``radius_curves``: accuracy lost without the low and without the high frequencies, means over radii (`radius_summary`);
+* ``radius_curves``: accuracy lost without the low and without the high frequencies, mean over radii (`radius_summary`);
 * ``heat_map``: mean error under noise of the low and of the high band (`heat_map_summary`; Yin et al. 2019);
 * ``input_gradient``: share of the loss gradient's power at rho <= H/4 and above (`input_gradients`).
 
@@ -125,7 +125,9 @@ def reliance_report(
         InputError: no arms, or an arm without runs.
     """
     if not arms or not all(arms.values()):
-        raise InputError("a report of reliance needs arms with one network or more each.", "give arm -> seed -> outputs.")
+        raise InputError(
+            "a report of reliance needs arms with one network or more each.", "give arm -> seed -> outputs."
+        )
     sides = {
         arm: {seed: frequency_sides(outputs, convention=convention) for seed, outputs in runs.items()}
         for arm, runs in arms.items()
@@ -149,8 +151,8 @@ def unseen(report: Mapping[str, Any], truth: Mapping[str, Literal["low", "high"]
         truth: arm -> the only frequencies by which its networks can go.
 
     Returns:
-        Arm -> measures that say of it anything but the truth; "first, second" -> measures that do not put two arms of
-        different truth in their order.
+        Arm -> measures that say of it anything but the truth; "FIRST against SECOND" -> measures that do not put two
+        arms of different truth in their order.
 
     Raises:
         UnknownNameError: an arm that is not in the report.
@@ -167,7 +169,7 @@ def unseen(report: Mapping[str, Any], truth: Mapping[str, Literal["low", "high"]
     for pair in report["pairs"]:
         first, second = pair["first"], pair["second"]
         if truth.get(first, "") != truth.get(second, "") and first in truth and second in truth:
-            expected.append((f"{first}, {second}", pair, truth[first]))
+            expected.append((f"{first} against {second}", pair, truth[first]))
     return {
         name: [measure for measure, row in found["measures"].items() if row["statement"] != side]
         for name, found, side in expected
@@ -191,7 +193,9 @@ def _alone(runs: Runs, level: float) -> dict[str, Any]:
 def _against(first: Runs, second: Runs, level: float) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     for measure in MEASURES:
-        a, b = ({seed: run[measure].balance for seed, run in runs.items() if measure in run} for runs in (first, second))
+        a, b = (
+            {seed: run[measure].balance for seed, run in runs.items() if measure in run} for runs in (first, second)
+        )
         if a and b:
             found = compare_by_seed(a, b, level=level)
             each = found.difference
