@@ -39,8 +39,8 @@ test-studies: $(VENV)/.dev  ## runs the packaged recipes whole, but for those at
 	for recipe in $$($(BIN)/regrow list recipes --json | $(BIN)/python -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin) if not r["name"].startswith("paper/")])'); do $(BIN)/regrow study $$recipe || exit 1; done
 
 lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples docs/tutorials/*.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/tutorials/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -106,6 +106,31 @@ def test_strength_scales_a_cue_and_zero_removes_it() -> None:
         assert amplitude("train", low=0.0, high=0.0) == 0
 
 
+@pytest.mark.parametrize("cue", ["low", "high"])
+def test_training_images_alone_can_leave_a_cue_out(cue: str) -> None:
+    def generate(split: str, **options: float) -> npt.NDArray[np.uint8]:
+        return cues.generate(split, 40, {**cues.DEFAULTS, **options}).images
+
+    for share in (0.0, 0.5):
+        trained = {f"train_{cue}": share}
+        assert np.array_equal(generate("train", **trained), generate("train", **{cue: share}))
+        for split in set(DIGESTS) - {"train"}:
+            assert np.array_equal(generate(split, **trained), generate(split))
+    assert not np.array_equal(generate("train", **{f"train_{cue}": 0.0}), generate("train"))
+
+
+def test_a_cache_serves_the_training_images_of_its_own_share_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    whole, without = (data.load("cues", "train", options={"train_high": share}, n=20) for share in (1.0, 0.0))
+    assert not np.array_equal(whole.images, without.images)
+    assert np.array_equal(data.load("cues", "train", options={"train_high": 0}, n=20).images, without.images)
+    for share in (1.0, 0.0):
+        data.load("cues", "test", options={"train_high": share}, n=20)
+    assert len(list((tmp_path / "regrow/data/cues").iterdir())) == 3  # test images are the same for both
+
+
 def test_nothing_is_clipped_at_the_bounds() -> None:
     # An overflow would wrap around, so it would show as values at both ends.
     for options in ({}, {"low": 1.3, "distractors": 0.5}, {"noise": 7.8, "low": 0.0, "high": 0.0, "distractors": 0.0}):
@@ -120,6 +145,8 @@ def test_nothing_is_clipped_at_the_bounds() -> None:
         {"low": 2.0},
         {"low": 1.01},
         {"jitter": 1.5},
+        {"train_low": 1.5},
+        {"train_high": 2},
         {"seed": 0.5},
         {"low": -1},
         {"lo": 1},

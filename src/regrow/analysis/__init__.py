@@ -24,7 +24,6 @@ from regrow.analysis.attribution_twins import (
     Twins,
     cosine,
     high_share,
-    rank_correlation,
     twins,
 )
 from regrow.analysis.corruption_spectrum import (
@@ -39,6 +38,12 @@ from regrow.analysis.fourier_basis import (
 )
 from regrow.analysis.frequencies import (
     frequency_radii,
+)
+from regrow.analysis.frequency_reliance import (
+    Sides,
+    frequency_sides,
+    reliance_report,
+    unseen,
 )
 from regrow.analysis.gradients import (
     input_gradients,
@@ -104,6 +109,7 @@ __all__ = [
     "Edge",
     "KernelMass",
     "RankCorrelation",
+    "Sides",
     "Twins",
     "aliased",
     "attenuate",
@@ -124,6 +130,7 @@ __all__ = [
     "filter_correlations",
     "filter_shares",
     "frequency_radii",
+    "frequency_sides",
     "gain_against_share",
     "gini",
     "grad_cam",
@@ -156,10 +163,12 @@ __all__ = [
     "random_rise",
     "rank_correlation",
     "registered_radii",
+    "reliance_report",
     "seed_overlap",
     "spatial_layer",
     "spatial_rows",
     "spatial_summary",
     "twins",
+    "unseen",
     "worst_case_rise",
 ]

@@ -15,6 +15,9 @@ Waves of whole frequencies fill single bins of the discrete Fourier transform, s
 between 4 and 9 separates the cues exactly, up to the rounding to whole grey values. The amplitudes are bounded so that
 nothing is ever clipped. Only raw Philox words and integer arithmetic are used: the bytes are the same on every machine.
 
+Options scale each part. ``train_low`` and ``train_high`` are shares of a cue's strength that the training images alone
+keep: at 0 a network is trained without that cue and tested with both, so that what it relies on is known.
+
 Mirroring an image swaps the textures of two classes: train on ``cues`` without flips.
 """
 
@@ -86,8 +89,12 @@ DEFAULTS: Mapping[str, float] = {
     "noise": 1.0,
     "distractors": 1.0,
     "jitter": 1.0,
+    "train_low": 1.0,
+    "train_high": 1.0,
     "seed": 0,
 }
+#: Settings that cannot be above 1.
+_SHARES = ("jitter", "train_low", "train_high")
 #: Number of each split in its streams: never renumber.
 SPLITS = {"train": 0, "test": 1, "conflict": 2, "low_only": 3, "high_only": 4}
 
@@ -112,16 +119,17 @@ class _Waves(NamedTuple):
     amplitude: npt.NDArray[np.int32]
 
 
-def factors(options: Options) -> dict[str, int]:
-    """Settings as whole numbers: the seed as it is, factors in 1/256.
+def factors(options: Options, split: str) -> dict[str, int]:
+    """Settings of a split as whole numbers: the seed as it is, factors in 1/256, cues as strong as they are there.
 
     Raises:
-        InputError: a seed that is no whole number, jitter above 1, or amplitudes that could leave 0..255.
+        InputError: a seed that is no whole number, a share above 1, or amplitudes that could leave 0..255.
     """
     if options["seed"] != int(options["seed"]):
         raise InputError(f"option 'seed' of data set 'cues' must be a whole number, got {options['seed']}.")
-    if options["jitter"] > 1:
-        raise InputError(f"option 'jitter' of data set 'cues' must be from 0 to 1, got {options['jitter']}.")
+    for key in _SHARES:
+        if options[key] > 1:
+            raise InputError(f"option {key!r} of data set 'cues' must be from 0 to 1, got {options[key]}.")
     whole = {key: round(value * 256) for key, value in options.items() if key != "seed"}
     reach = (
         3 * AMPLITUDES["low"] * whole["low"]
@@ -135,6 +143,9 @@ def factors(options: Options) -> dict[str, int]:
             f"these options of data set 'cues' reach {reach / (64 * 256):.0f} grey values around 128; at most 126 fit.",
             "lower low, high, noise or distractors.",
         )
+    for cue in ("low", "high"):
+        share = whole.pop(f"train_{cue}")
+        whole[cue] = whole[cue] * (share if split == "train" else 256) >> 8
     return {**whole, "seed": int(options["seed"])}
 
 
@@ -151,7 +162,7 @@ def generate(split: str, n: int, options: Options = DEFAULTS) -> Cues:
         >>> bool((cues.low == cues.high).any()), cues.images.shape
         (False, (20, 32, 32, 3))
     """
-    whole = factors(options)
+    whole = factors(options, split)
     seed, number = whole["seed"], SPLITS[split]
     words = seeds.raw(seed, "cues", number, 0, n=n * _WORDS).reshape(n, _WORDS)
     blocks = -(-n // CLASSES)

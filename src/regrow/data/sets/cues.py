@@ -36,7 +36,8 @@ def read(request: Request) -> ImageSet:
     that is damaged is made again; a folder that cannot be written is no error.
     """
     n = request.n or SPEC.splits[request.split]
-    key = files.value_digest({"version": cues.VERSION, "split": request.split, "n": n, **cues.factors(request.options)})
+    factors = cues.factors(request.options, request.split)
+    key = files.value_digest({"version": cues.VERSION, "split": request.split, "n": n, **factors})
     path = request.roots[-1] / "cues" / f"{request.split}-{n}-{key[:16]}.bin"
     content = _cached(path, n * (cues.SIZE**2 * 3 + 2))
     if content is None:
