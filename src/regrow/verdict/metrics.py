@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from regrow import analysis
 from regrow.study.claims import MetricSettings, Registration
-from regrow.study.view import CLEAN, Cell, RunView, StudyView
+from regrow.study.view import CLEAN, STAND_IN, Cell, RunView, StudyView
 from regrow.verdict.arms import accuracy, by_family, complete
 
 Images = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ def _weights(
             weights[CLEAN] = weights.get(CLEAN, 0.0) + factor
             continue
         types = _types(name, view, registered)
-        missing += [f"no type of {name}"] if not types else [t for t in types if t not in view.corruptions]
+        missing += [f"no type of {name}"] if not types else [t for t in types if not _is_tested(t, view)]
         for corruption in types:
             for severity in severities:
                 cell = (corruption, severity)
@@ -83,6 +83,10 @@ def _weights(
     said = [f"types {', '.join(dict.fromkeys(missing))}"] if missing else []
     said += [f"severities {', '.join(lacking)}"] if lacking else []
     return weights, "; ".join(said)
+
+
+def _is_tested(corruption: str, view: StudyView) -> bool:
+    return corruption in view.corruptions and view.families.get(corruption) != STAND_IN
 
 
 def _parts(settings: MetricSettings) -> list[tuple[str, float]]:
