@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,64 @@ def edit() -> Callable[..., None]:
         files.write_json(path, how(values) or values)
 
     return change
+
+
+#: What the paper's claims ask for, as small as it goes: three seeds, 24 updates, fifteen types, five severities.
+WHOLE = {
+    "schema": 1,
+    "name": "whole",
+    "tier": "T0",
+    "data": {"name": "cues", "train_images": 64, "test_images": 16},
+    "model": {"name": "resnet8", "width": 4},
+    "methods": ["dense", "set", "static"],
+    "sparsity": [0.5],
+    "seeds": [0, 1, 2],
+    "sparse": {"updates": 24},
+    "training": {
+        "steps": 60,
+        "batch": 8,
+        "lr": 0.05,
+        "precision": "fp32",
+        "channels_last": "no",
+        "augment": {"flip": False},
+    },
+    "evaluation": {"corruptions": ["common"]},
+    "analysis": {
+        "heat_map": {"images": 2, "size": 19},
+        "gradients": {"images": 8},
+        "sharpness": {"images": 0},
+        "aliasing": {"images": 0},
+    },
+}
+
+
+class Quiet:
+    def say(self, text: str) -> None: ...
+
+    def stage(self, text: str, done: int, total: int) -> None: ...
+
+    def event(self, event: object) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def _whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from regrow.study import recipe, run
+    from regrow.study.execute import execute
+
+    def here(runs: Sequence[Path], **how: object) -> list[str]:
+        """All runs in this process: starting one for each takes longer than the runs."""
+        for folder in runs:
+            execute(folder)
+        return []
+
+    folder = tmp_path_factory.mktemp("whole") / "study"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "execute_all", here)
+        run.run_study(recipe.parse(WHOLE, "whole"), folder, Quiet(), jobs=1)
+    return folder
+
+
+@pytest.fixture
+def whole(_whole: Path, tmp_path: Path) -> Path:
+    """A copy of a real study, run once for all tests."""
+    return Path(shutil.copytree(_whole, tmp_path / "whole"))
