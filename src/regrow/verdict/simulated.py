@@ -162,4 +162,6 @@ class SimulatedStudy:
             axes=run.axes,
             **values,
         )
-        (self.folder / "runs" / f"{run.name}.json").write_text(json.dumps(run_summary(view)))
+        path = self.folder / "runs" / f"{run.name}.json"
+        path.unlink(missing_ok=True)  # some file systems flush a file to the disk where it is written over
+        path.write_text(json.dumps(run_summary(view)))
