@@ -33,6 +33,42 @@ def _without_stand_ins(chosen: EvaluationSettings, names: Sequence[str]) -> list
 SEVERITIES = [1, 2, 3, 4, 5]
 
 
+#: The twelve types of Yi et al. 2021 (arXiv:2110.06513); their code makes two more.
+_KINETICS_C = [
+    "shot_noise",
+    "motion_blur",
+    "rain",
+    "contrast",
+    "brightness",
+    "saturate",
+    "fog",
+    "bit_error",
+    "packet_loss",
+    "h265_crf",
+    "h264_crf",
+    "frame_rate",
+]
+
+
+def _c_bar() -> list[list[str]]:
+    """All types, and those that were published for each size of images."""
+    names = corruptions.names("c-bar")
+    columns = sorted({column for name in names for column in corruptions.get(name).settings})
+    return [names, *([name for name in names if column in corruptions.get(name).settings] for column in columns)]
+
+
+def _3dcc() -> list[list[str]]:
+    """The twelve types of RobustBench, and the eleven that others report, without h265_crf."""
+    names = sorted([*corruptions.names("3dcc"), *stand_ins.NAMES])
+    return [names, [name for name in names if name != "h265_crf"]]
+
+
+def _whole(forms: Sequence[Sequence[str]], names: Sequence[str]) -> list[str]:
+    """The largest of a set's forms that is wholly among the names; where none is, the first, which is all of it."""
+    there = sorted((form for form in forms if set(form) <= set(names)), key=len)
+    return list(there[-1] if there else forms[0])
+
+
 def _has(name: str, severity: int, column: str) -> bool:
     try:
         video.setting_of(name, severity, column)
@@ -90,10 +126,9 @@ class ImageKind:
         """The fifteen common types where one is among the recipe's, else the C-bar or 3DCC set; all severities."""
         published = chosen.published.corruptions if chosen.published else []
         names = [*self.names(chosen), *published, *chosen.stand_ins]
-        whole_3dcc = sorted([*corruptions.names("3dcc"), *stand_ins.NAMES])
-        sets = [corruptions.common_names(), corruptions.names("c-bar"), whole_3dcc]
-        whole = next((found for found in sets if set(found) & set(names)), names)
-        return list(whole), SEVERITIES
+        benchmarks: list[list[list[str]]] = [[corruptions.common_names()], _c_bar(), _3dcc()]
+        drawn_on = next((forms for forms in benchmarks if set(forms[0]) & set(names)), [names])
+        return _whole(drawn_on, names), SEVERITIES
 
     def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
         """What must be said of them."""
@@ -120,8 +155,9 @@ class ClipKind:
         return _without_stand_ins(chosen, names), f"of the types of {video.COLUMNS[chosen.column].split(',')[0]}"
 
     def registered(self, chosen: EvaluationSettings) -> tuple[list[str], list[int]]:
-        """All types of the column, at all the severities that it has."""
-        names = video.names(chosen.column)
+        """All types of the column, or of Kinetics-C those of its paper alone, at all the severities that there are."""
+        forms = [video.names(chosen.column), *([_KINETICS_C] if chosen.column == "kinetics" else [])]
+        names = _whole(forms, self.names(chosen))
         return names, [s for s in SEVERITIES if all(_has(name, s, chosen.column) for name in names)]
 
     def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:

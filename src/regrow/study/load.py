@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +21,20 @@ from regrow.study.plan import PlannedRun
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
 from regrow.study.summaries import is_published, load_summaries
-from regrow.study.view import CellScore, RunView, StudyView
+from regrow.study.view import CLEAN, STAND_IN, CellScore, RunView, StudyView
 
 EXAMPLES = 2
-#: Family of types that stand in for others; they are part of no mean.
-STAND_IN = "stand-in"
+Kernels = dict[str, npt.NDArray[np.integer[Any]]]
 
 
 def load_study(folder: Path) -> StudyView:
     """Read everything a report shows of a study, finished or not, from its store or its published summaries.
 
+    Of a run whose files cannot be read, or do not belong together, only that is known: it is ``damaged`` and says why.
+
     Raises:
         InputError: no study in the folder.
-        DataError: a file of it is damaged.
+        DataError: a file of the study as a whole is damaged.
     """
     if is_published(folder):
         return load_summaries(folder)
@@ -43,8 +47,7 @@ def load_study(folder: Path) -> StudyView:
     spec = cells.spec if cells else data.spec(recipe.data.name, recipe.data.options)
     runs = [_run(store.run(planned.name), planned, cells) for planned in store.planned()]
     runs.sort(key=lambda run: run.method != "dense")
-    registration = store.registration()
-    problems = _registered_otherwise(store, runs, registration["digest"]) if registration else []
+    registration, (analyses, problems) = store.registration(), _analyses(folder)
     names = wanted_corruptions(recipe, spec)
     if cells:  # a recipe may take all of a published set without their names
         stand_ins = recipe.evaluation.stand_ins
@@ -79,15 +82,9 @@ def load_study(folder: Path) -> StudyView:
         started=sum(run.attempts for run in runs),
         registration=registration,
         registered_at=str(content.get("planned_at", "")) if registration else "",
-        analyses=_analyses(folder),
+        analyses=analyses,
         problems=problems,
     )
-
-
-def _registered_otherwise(store: Store, runs: list[RunView], digest: str) -> list[str]:
-    """Runs whose folder was made under another registration than the study has now."""
-    other = [run.name for run in runs if _json(store.run(run.name) / "run.json").get("registration") != digest]
-    return [f"Runs begun under another registration than study.yaml holds: {', '.join(other)}."] if other else []
 
 
 #: Below this many steps between updates a new link has little time to outgrow the drop threshold.
@@ -119,43 +116,80 @@ def _notes(runs: list[RunView]) -> list[str]:
 
 
 def _run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
-    state = get_state(folder)
-    analyses = folder / "analysis" if (folder / "analysis" / "made_from.json").exists() else folder / "none"
-    kernels, sizes, found = *_kernels(analyses), _analyses(analyses.parent)
+    known: dict[str, Any] = {
+        "name": planned.name,
+        "method": planned.label,
+        "sparsity": planned.settings.sparsity,
+        "seed": planned.settings.seeds.init if "init" in planned.axes else _seed(planned),
+        "axes": dict(planned.axes),
+    }
+    try:
+        state = get_state(folder)
+        plan, result, begun = (_json(folder / f"{name}.json") for name in ("plan", "result", "run"))
+    except DataError as error:
+        return RunView(**known, state="damaged", damaged=[error.message])
     answers, damaged = run_answers(folder, cells) if cells else ({}, [])
+    kernels, sizes, found, lost = _analysed(folder, cells)
     return RunView(
-        name=planned.name,
-        method=planned.label,
-        sparsity=planned.settings.sparsity,
-        seed=planned.settings.seeds.init if "init" in planned.axes else _seed(planned),
-        axes=dict(planned.axes),
+        **known,
         state=state["state"],
         reason=state["reason"],
         attempts=state["attempts"],
         settings=planned.settings.model_dump(mode="json"),
-        plan=_json(folder / "plan.json") or {},
-        result=_json(folder / "result.json"),
+        plan=plan or {},
+        result=result,
         metrics=files.read_lines(folder / "metrics.jsonl"),
         history=files.read_lines(folder / "history.jsonl"),
         scores={cell: CellScore(float(right.mean()), len(right)) for cell, right in answers.items()},
-        attenuation=_followed(found) or _json(analyses / "attenuation.json"),
+        attenuation=_followed(found),
         kernels=kernels,
         kernel_sizes=sizes,
         reliance=found.get("reliance"),
         analyses=found,
         correct={cell: np.packbits(right) for cell, right in answers.items()},
-        damaged=damaged if state["state"] == "done" else [],
+        damaged=[*damaged, *lost] if state["state"] == "done" else [],
+        registration=str((begun or {}).get("registration", "")),
+        images={cell: cells.digests[cell] for cell in answers} if cells else {},
     )
 
 
+def _analysed(folder: Path, cells: CellSet | None) -> tuple[Kernels, dict[str, int], dict[str, Any], list[str]]:
+    """Kernel maps, sizes and analyses of a run, and a line for each that cannot be used."""
+    if not (folder / "analysis" / "made_from.json").exists():
+        return {}, {}, {}, []
+    try:
+        _require_current(folder, cells)
+        kernels, sizes = _kernels(folder / "analysis")
+    except DataError as error:
+        return {}, {}, {}, [error.message]
+    return kernels, sizes, *_analyses(folder)
+
+
+def _require_current(folder: Path, cells: CellSet | None) -> None:
+    """Refuse analyses that were made from other weights or images than are there now."""
+    made_from, weights = _json(folder / "analysis" / "made_from.json") or {}, folder / "model.safetensors"
+    if not weights.exists():
+        raise DataError(f"{weights.name} is not there: nothing says what its records and analyses were made from.")
+    if made_from.get("weights") != files.file_digest(weights):
+        raise DataError("its analyses were made from another checkpoint.")
+    if cells is not None and made_from.get("cells") != cells.digests[CLEAN]:
+        raise DataError("its analyses were made from other test images.")
+
+
 #: Files of ``analysis`` that have a field of their own, or say what the others were made from.
-_OWN = ("attenuation", "kernel_sizes", "made_from")
+_OWN = ("kernel_sizes", "made_from")
 
 
-def _analyses(folder: Path) -> dict[str, Any]:
-    """What every analysis found: ``analysis/NAME.json``."""
-    paths = sorted((folder / "analysis").glob("*.json"))
-    return {path.stem: files.read_json(path) for path in paths if path.stem not in _OWN}
+def _analyses(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """What every analysis found, ``analysis/NAME.json``, and a line for each that cannot be read."""
+    found, damaged = {}, []
+    for path in sorted((folder / "analysis").glob("*.json")):
+        if path.stem not in _OWN:
+            try:
+                found[path.stem] = _json(path)
+            except DataError as error:
+                damaged.append(error.message)
+    return found, damaged
 
 
 def _followed(found: dict[str, Any]) -> dict[str, Any] | None:
@@ -164,23 +198,36 @@ def _followed(found: dict[str, Any]) -> dict[str, Any] | None:
     for curve in curves.get("curves", ()):
         if (curve["convention"], curve["edge"], curve["clip"]) == ("follow", "hard", False):
             return {"n": curves["n"], **curve}
-    return None
+    old: dict[str, Any] | None = found.get("attenuation")  # of studies of before there were two conventions
+    return old
 
 
 def _seed(planned: PlannedRun) -> int:
     return int(planned.name.rsplit("-seed", 1)[1])
 
 
-def _json(path: Path) -> Any:
-    return files.read_json(path) if path.exists() else None
+def _json(path: Path) -> dict[str, Any] | None:
+    """The values of a JSON file; None where it is not there."""
+    if not path.exists():
+        return None
+    values = files.read_json(path)
+    if not isinstance(values, dict):
+        raise DataError(f"{path} is damaged.", "remove it and run the study's command again.")
+    return values
 
 
-def _kernels(folder: Path) -> tuple[dict[str, npt.NDArray[np.integer[Any]]], dict[str, int]]:
+def _kernels(folder: Path) -> tuple[Kernels, dict[str, int]]:
     path = folder / "kernels.npz"
     if not path.exists():
         return {}, {}
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}, files.read_json(folder / "kernel_sizes.json")
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            kernels = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{path} cannot be read ({type(error).__name__}).", "remove it and run the study's command again."
+        ) from None
+    return kernels, _json(folder / "kernel_sizes.json") or {}
 
 
 def _examples(cells: CellSet, recipe: Recipe) -> dict[tuple[str, int], npt.NDArray[np.uint8]]:

@@ -6,10 +6,10 @@ that are decayed, narrowed or otherwise held back); see docs/verdict.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
-from regrow.training.settings import MethodSettings
+from regrow.training.settings import MethodSettings, SourceSettings
 
 Role = Literal[
     "dense",
@@ -69,50 +69,99 @@ _OF_TRAINING: Mapping[str, Role] = {
     "sam": "sam",
     "supcon": "supcon",
 }
+_OF_NETWORK: Mapping[str, Role] = {"dropout": "dropout", "blurpool": "blurpool"}
+#: Methods whose masks do not move back and forth.
+_STILL: Mapping[str, Role] = {"static": "static", "snip": "snip", "gmp": "gradual_pruning", "pulse": "pulse"}
+#: What may differ where a pruned network is trained on: how long, and at which rate.
+_OF_TRAINING_ON = {"steps", "epochs", "lr", "warmup", "schedule", "milestones", "gamma"}
 
 
-def role_of(method: MethodSettings) -> Role:
+def role_of(method: MethodSettings, sparsity: float = 0.5) -> Role:
     """The role of a recipe's entry; further axes hold for all methods alike and change no role.
+
+    A role is one difference from plain training. An entry that differs in two ways (narrow and decayed, or AugMix at
+    equal FLOPs) separates no cause, and is ``other``.
 
     Args:
         method: the entry; its ``training`` and ``model`` say what differs from the rest of the recipe.
+        sparsity: one that it is trained at; some methods cannot be made at every one.
 
     Example:
         >>> role_of(MethodSettings(name="static")), role_of(MethodSettings(name="rigl"))
         ('static', 'dst')
     """
+    from regrow.training.method import build_method
+
     if method.name == "dense":
         return _of_dense(method)
-    if method.name in ("pulse", "gmp"):
-        return "pulse" if method.name == "pulse" else "gradual_pruning"
-    if method.source is not None and method.source.masks == "magnitude":
-        return "pruned" if method.source.weights == "final" else "rewound"
-    if method.source is not None and method.source.masks == "final":
-        return "final_mask"
-    if not _rewires(method):
-        return "snip" if method.name == "snip" else "static" if not (method.training or method.model) else "other"
-    if method.training.get("weight_decay") == 0 and set(method.training) == {"weight_decay"}:
-        return "no_decay"
-    return "other" if method.training or method.model else "dst"
+    if build_method(method, sparsity).rewires:
+        return _of_dynamic(method)
+    if method.source is not None:
+        return _of_source(method, method.source)
+    return "other" if _changes(method) else _STILL.get(method.name, "other")
+
+
+def roles_of(methods: Iterable[MethodSettings], sparsity: float = 0.5) -> dict[str, Role]:
+    """The roles of a recipe's entries by their labels; a mask taken from an arm is a control only of what that arm is.
+
+    A final mask must be that of dynamic sparse training, and what is pruned must have been plain dense training.
+
+    Example:
+        >>> mask = {"name": "static", "label": "fixed", "source": {"label": "rigl", "masks": "final"}}
+        >>> roles_of([MethodSettings(name="rigl"), MethodSettings(**mask)])
+        {'rigl': 'dst', 'fixed': 'final_mask'}
+    """
+    entries = {method.arm: method for method in methods}
+    own = {label: role_of(method, sparsity) for label, method in entries.items()}
+    needed: Mapping[Role, Role] = {"final_mask": "dst", "pruned": "dense", "rewound": "dense"}
+
+    def fits(label: str) -> bool:
+        source = entries[label].source
+        return own[label] not in needed or (source is not None and own.get(source.label) == needed[own[label]])
+
+    return {label: role if fits(label) else "other" for label, role in own.items()}
+
+
+def _changes(method: MethodSettings) -> list[str]:
+    """What differs from plain training of the same recipe, beside the masks."""
+    matched = method.compute != "steps" or method.compute_of is not None
+    own = [*(f"training.{key}" for key in method.training), *(f"model.{key}" for key in method.model)]
+    return [*(["narrow"] if method.narrow else []), *(["compute"] if matched else []), *own]
 
 
 def _of_dense(method: MethodSettings) -> Role:
-    if method.narrow:
-        return "narrow"
-    if method.compute != "steps" or method.compute_of is not None:
-        return "equal_compute"
-    changed = [*method.training, *(f"model.{key}" for key in method.model)]
-    if not changed:
-        return "dense" if method.source is None else "other"
-    if len(changed) > 1:
+    changes = _changes(method)
+    if method.source is not None or len(changes) > 1:
         return "other"
-    key = changed[0]
-    if key == "augment" and set(method.training["augment"]) == {"gaussian_noise"}:
+    if not changes:
+        return "dense"
+    part, _, key = changes[0].partition(".")
+    if not key:
+        return "narrow" if part == "narrow" else "equal_compute"
+    if part == "model":
+        return _OF_NETWORK.get(key, "other")
+    augment = method.training.get("augment")
+    if isinstance(augment, Mapping) and set(augment) == {"gaussian_noise"}:
         return "noise"
-    return _OF_TRAINING.get(key) or {"model.dropout": "dropout", "model.blurpool": "blurpool"}.get(key, "other")  # type: ignore[return-value]
+    return _OF_TRAINING.get(key, "other")
 
 
-def _rewires(method: MethodSettings) -> bool:
-    from regrow.training.method import build_method
+def _of_dynamic(method: MethodSettings) -> Role:
+    if method.source is not None:
+        return "other"
+    changes = _changes(method)
+    if changes == ["training.weight_decay"] and method.training["weight_decay"] == 0:
+        return "no_decay"
+    return "other" if changes else "dst"
 
-    return build_method(method, 0.5).rewires
+
+def _of_source(method: MethodSettings, source: SourceSettings) -> Role:
+    """Of a mask that was found by another run and stays."""
+    changes = set(_changes(method))
+    if method.name != "static":
+        return "other"
+    if source.masks == "final":
+        return "final_mask" if source.weights == "initial" and not changes else "other"
+    if source.masks != "magnitude" or changes - {f"training.{key}" for key in _OF_TRAINING_ON}:
+        return "other"
+    return "pruned" if source.weights == "final" else "rewound"

@@ -14,7 +14,7 @@ from regrow.errors import DataError, InputError, RunFailedError
 from regrow.study import recipe as recipes
 from regrow.study.arms import require_fitting
 from regrow.study.budget import H100_FLOPS, budget
-from regrow.study.claims import register
+from regrow.study.claims import check_claims, register
 from regrow.study.flops import DataSize
 from regrow.study.kinds import kind_of
 from regrow.study.local import Event, default_jobs, execute_all
@@ -103,6 +103,7 @@ def plan_study(
     from regrow.study.making import wanted_corruptions
     from regrow.training.probe import choose_precision
 
+    check_claims(recipe)
     name, options = recipe.data.name, recipe.data.options
     if download and data.is_downloaded(name):
         data.require(name, root=data_root, progress=progress)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 from regrow import files
 from regrow.errors import DataError, InputError
 from regrow.evaluation.records import load_record, record_path
+from regrow.study.plan import PlannedRun
 from regrow.study.store import Store
 from regrow.study.view import Cell, CellScore, RunView, StudyView
 
@@ -56,7 +58,21 @@ _OF_RUN = (
     "reliance",
     "analyses",
     "damaged",
+    "registration",
 )
+
+#: What a value of a run must be for the verdict to go on.
+_KINDS: Mapping[str, Any] = {
+    "method": str,
+    "sparsity": int | float,
+    "seed": int,
+    "axes": dict,
+    "state": str,
+    "plan": dict,
+    "result": dict | None,
+    "analyses": dict,
+    "damaged": list,
+}
 
 
 def is_published(folder: Path) -> bool:
@@ -82,6 +98,7 @@ def run_summary(run: RunView, cells: Mapping[str, Mapping[str, Any]] | None = No
             "accuracy": score.accuracy,
             "n": score.n,
             **({"correct": _packed(run, (name, severity))} if (name, severity) in run.correct else {}),
+            **({"images": run.images[name, severity]} if (name, severity) in run.images else {}),
             **more.get(f"{name}.{severity}", {}),
         }
         for (name, severity), score in sorted(run.scores.items())
@@ -115,7 +132,7 @@ def cell_figures(store: Store, dataset: str, run: RunView) -> dict[str, dict[str
 def load_summaries(folder: Path) -> StudyView:
     """A study from its summaries.
 
-    A file that cannot be read is named among the problems, and its run counts as missing.
+    A run whose summary cannot be read is ``damaged``, says why, and counts as missing.
 
     Raises:
         InputError: the folder holds no summaries.
@@ -126,15 +143,15 @@ def load_summaries(folder: Path) -> StudyView:
     whole = files.read_json(folder / "study.json")
     if not isinstance(whole, dict) or whole.get("schema") != SCHEMA:
         raise DataError(f"{folder / 'study.json'} has another schema.", "publish the study again.")
-    content = Store(folder).load()
-    runs, problems = [], list(whole["problems"])
-    for name in content["runs"]:
-        path = folder / "runs" / f"{name}.json"
-        try:
-            runs.append(_run(files.read_json(path)) if path.exists() else _absent(content, name))
-        except (DataError, KeyError, TypeError, ValueError, binascii.Error) as error:
-            problems.append(f"{path} cannot be read ({type(error).__name__}): the run counts as missing.")
-            runs.append(_absent(content, name))
+    if missing := [key for key in _OF_STUDY if key not in whole]:
+        raise DataError(f"{folder / 'study.json'} is damaged: {missing[0]} is missing.", "publish the study again.")
+    store = Store(folder)
+    content, problems = store.load(), list(whole["problems"])
+    planned = cache(lambda: {run.name: run for run in store.planned()})
+    runs = [_read(store, str(name), planned) for name in content["runs"]]
+    strange = sorted({path.stem for path in (folder / "runs").glob("*.json")} - {run.name for run in runs})
+    if strange:
+        problems.append(f"Summaries of runs that the study did not plan are left out: {', '.join(strange)}.")
     return StudyView(
         folder=folder,
         **{key: whole[key] for key in _OF_STUDY if key != "problems"},
@@ -147,33 +164,78 @@ def load_summaries(folder: Path) -> StudyView:
     )
 
 
-def _run(stored: Mapping[str, Any]) -> RunView:
+def _read(store: Store, name: str, planned: Callable[[], Mapping[str, PlannedRun]]) -> RunView:
+    """A planned run from its summary; where that cannot be read, or is not there, what was planned."""
+    path = store.folder / "runs" / f"{name}.json"
+    if not path.exists():
+        return _as_planned(store, name, planned(), "planned")
+    try:
+        return _run(files.read_json(path), name)
+    except (DataError, AttributeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+        said = error.message if isinstance(error, DataError) else f"{path} cannot be read ({_said(error)})."
+        return _as_planned(store, name, planned(), "damaged", [said])
+
+
+def _said(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
+
+
+def _run(stored: Mapping[str, Any], name: str) -> RunView:
     if stored.get("schema") != SCHEMA:
         raise ValueError("another schema")
+    if stored["name"] != name:
+        raise ValueError(f"it is of {stored['name']}")
+    for key, kind in _KINDS.items():
+        if not isinstance(stored[key], kind):
+            raise ValueError(f"{key} is {stored[key]!r:.60}")
     scores: dict[Cell, CellScore] = {}
     correct: dict[Cell, Any] = {}
+    images: dict[Cell, str] = {}
     for key, cell in stored["cells"].items():
-        name, severity = key.rsplit(".", 1)
-        scores[name, int(severity)] = CellScore(float(cell["accuracy"]), int(cell["n"]))
+        corruption, severity = key.rsplit(".", 1)
+        where = corruption, int(severity)
+        scores[where] = _score(cell, key)
         if "correct" in cell:
-            bits = np.frombuffer(base64.b64decode(cell["correct"], validate=True), np.uint8)
-            if abs(np.unpackbits(bits, count=int(cell["n"])).mean() - float(cell["accuracy"])) > 1e-9:
-                raise ValueError(f"{key}: the answers do not give the accuracy")
-            correct[name, int(severity)] = bits
-    return RunView(**{key: stored[key] for key in _OF_RUN}, scores=scores, correct=correct)
+            correct[where] = _bits(cell, key)
+        if "images" in cell:
+            images[where] = str(cell["images"])
+    known = {key: stored[key] for key in _OF_RUN if key != "registration"}
+    return RunView(
+        **known, scores=scores, correct=correct, images=images, registration=str(stored.get("registration") or "")
+    )
 
 
-def _absent(content: Mapping[str, Any], name: str) -> RunView:
-    """A planned run of which there is no summary."""
-    label, sparsity, seed = _parts(name)
-    return RunView(name=name, method=label, sparsity=sparsity, seed=seed, axes={}, state="planned")
+def _score(cell: Mapping[str, Any], key: str) -> CellScore:
+    score = CellScore(float(cell["accuracy"]), int(cell["n"]))
+    if not 0 <= score.accuracy <= 1 or score.n < 1:
+        raise ValueError(f"{key}: accuracy {score.accuracy} of {score.n} images")
+    return score
 
 
-def _parts(name: str) -> tuple[str, float, int]:
-    """Label, sparsity and seed of a run's name."""
-    rest, _, seed = name.rpartition("-seed")
-    label, _, sparsity = rest.rpartition("-s")
-    return label, float(sparsity.partition("-")[0]), int(seed)
+def _bits(cell: Mapping[str, Any], key: str) -> Any:
+    """The packed answers of a cell, which must be as many as its images and give its accuracy."""
+    bits, n = np.frombuffer(base64.b64decode(cell["correct"], validate=True), np.uint8), int(cell["n"])
+    if len(bits) != (n + 7) // 8 or abs(np.unpackbits(bits, count=n).mean() - float(cell["accuracy"])) > 1e-9:
+        raise ValueError(f"{key}: the answers do not give the accuracy")
+    return bits
+
+
+def _as_planned(
+    store: Store, name: str, planned: Mapping[str, PlannedRun], state: str, damaged: Sequence[str] = ()
+) -> RunView:
+    """A run as the recipe says, of which nothing else is known."""
+    if name not in planned:
+        raise DataError(f"{store.study_file} lists {name}, which is no run of its recipe.", "publish the study again.")
+    run = planned[name]
+    return RunView(
+        name=name,
+        method=run.label,
+        sparsity=run.settings.sparsity,
+        seed=int(name.rpartition("-seed")[2]),
+        axes=dict(run.axes),
+        state=state,
+        damaged=damaged,
+    )
 
 
 def write_summaries(view: StudyView, content: Mapping[str, Any], out: Path, store: Store | None = None) -> None:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 #: A cell of the evaluation: corruption name and severity; the clean images are ``("clean", 0)``.
 Cell = tuple[str, int]
 CLEAN: Cell = ("clean", 0)
+#: Family of types that stand in for others; they are part of no mean.
+STAND_IN = "stand-in"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class RunView:
         sparsity: target share of inactive weights, in [0, 1); 0 for dense.
         seed: the run's seed; runs of one seed share initial weights and data order.
         axes: values of the recipe's further axes, by dotted key.
-        state: ``planned``, ``running``, ``done`` or ``failed``.
+        state: ``planned``, ``running``, ``done``, ``failed``, or ``damaged`` where its files cannot be read: it then
+            counts as missing.
         reason: why it failed, or empty.
         attempts: how many times it was started.
         settings: everything that changes its bits (``run.json``).
@@ -58,6 +61,8 @@ class RunView:
         analyses: name -> what each further analysis of the run found, as JSON values.
         correct: for each cell the correct answers as packed bits (``numpy.packbits``), in the order of the images.
         damaged: what of it is there and cannot be used, each with the file and why.
+        registration: digest of the registration that it was begun under; empty where there was none.
+        images: for each cell the digest of its images, or of what they are made from.
     """
 
     name: str
@@ -81,6 +86,8 @@ class RunView:
     analyses: Mapping[str, Any] = field(default_factory=dict)
     correct: Mapping[Cell, npt.NDArray[np.uint8]] = field(default_factory=dict)
     damaged: Sequence[str] = ()
+    registration: str = ""
+    images: Mapping[Cell, str] = field(default_factory=dict)
 
     @property
     def arm(self) -> str:

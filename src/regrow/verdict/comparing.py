@@ -11,14 +11,12 @@ from regrow.statistics import compare_by_seed, crossed, effect_sizes, holm, pair
 from regrow.study.claims import ClaimSettings
 from regrow.verdict.metrics import Metric
 from regrow.verdict.model import Comparison, Interval, Value
-from regrow.verdict.pools import Pool
+from regrow.verdict.pools import Pool, cells_that_differ
 
 #: Family-wise error of a claim's family.
 ALPHA = 0.05
 #: Fewer paired seeds than this are shown and not judged.
 FEWEST_SEEDS = 3
-#: Differences of the metric ``concentration`` and of others without points are seen at their equivalence margin.
-POINTS = "points"
 
 
 def compare(pool: Pool, reference: Pool, metric: Metric, claim: ClaimSettings) -> Comparison:
@@ -89,7 +87,7 @@ def _unpaired(mine: dict[int, float | None], theirs: dict[int, float | None]) ->
 def _crossed(pool: Pool, reference: Pool, metric: Metric, seeds: Sequence[int]) -> Interval | None:
     """The interval for other seeds and other images; None where the answers to single images are not there."""
     mine, theirs = pool.images_by_seed(metric), reference.images_by_seed(metric)
-    if any(s not in mine or s not in theirs for s in seeds):
+    if any(s not in mine or s not in theirs for s in seeds) or cells_that_differ([*pool.runs, *reference.runs]):
         return None
     if len({len(arm[s]) for arm in (mine, theirs) for s in seeds}) != 1:
         return None
@@ -100,19 +98,20 @@ def _crossed(pool: Pool, reference: Pool, metric: Metric, seeds: Sequence[int]) 
 
 
 def in_family(comparisons: Sequence[Comparison], words: str, claim: ClaimSettings) -> list[Comparison]:
-    """The comparisons of one family: p corrected by Holm, and what each says alone."""
+    """The comparisons of one family: p corrected by Holm, and what each says alone once it has the claim's seeds."""
     known = [c.p for c in comparisons if c.p is not None]
     adjusted = iter(holm(known) if known else [])
     judged = []
     for one in comparisons:
         if one.p is not None:
             one = replace(one, p_holm=next(adjusted), family=f"{words}: {len(known)}")
-            one = replace(one, value=_VALUES[claim.direction](one, claim))
+            if one.n >= claim.seeds:
+                one = replace(one, value=_VALUES[claim.direction](one, claim))
         judged.append(one)
     return judged
 
 
-def is_above(one: Comparison, margin: float = 0.0) -> bool:
+def _is_above(one: Comparison, margin: float) -> bool:
     """Whether the difference lies above the margin: its sign, its corrected p and its interval say so."""
     return (
         one.mean is not None
@@ -133,7 +132,7 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
 
 def _greater(one: Comparison, claim: ClaimSettings) -> Value:
     low, high = _bounds(one.low, one.high)
-    if is_above(one, claim.margin):
+    if _is_above(one, claim.margin):
         return "supported"
     if high < claim.margin:
         return "refuted"

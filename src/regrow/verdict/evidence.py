@@ -5,12 +5,21 @@ What is looked at follows from what a claim measures, so that a claim of the use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from regrow.statistics import effective_robustness, expected_maximum, gap_closure, paired, spearman
+from regrow.statistics import (
+    compare_by_seed,
+    effective_robustness,
+    expected_maximum,
+    gap_closure,
+    paired,
+    spearman,
+    tost,
+)
 from regrow.study.claims import ClaimSettings, MetricSettings, Registration
 from regrow.study.view import RunView, StudyView
 from regrow.verdict.metrics import Metric, metric
@@ -45,6 +54,16 @@ class Case:
         """Dense training beside a pool."""
         found = references(self.pools, pool, "dense")
         return found[0] if len(found) == 1 else None
+
+    def number(self, path: str, words: str, unit: str, factor: float) -> Metric:
+        """A number of one of the analyses, times a factor."""
+        found = self.metric(kind="analysis", path=path)
+
+        def of_run(run: RunView) -> float | None:
+            value = found.of_run(run)
+            return None if value is None else factor * value
+
+        return Metric(words, unit, of_run)
 
     def metric(self, **settings: object) -> Metric:
         """Another metric of the same study."""
@@ -87,23 +106,19 @@ def _selection(case: Case) -> list[Evidence]:
 
 def _failed(case: Case) -> list[Evidence]:
     """Failed runs with the worst value, where there are any."""
-    failed = [run.name for pool in case.pools for run in pool.runs if run.state == "failed"]
-    if not failed:
-        return []
     m = metric(case.claim.metrics[0], case.view, case.registered)
     found = []
     for pool in case.judged:
-        for other in references(case.pools, pool, case.claim.against[0]):
-            line = _with_worst(case, pool, other, m)
-            found += [line] if line else []
+        for name in case.claim.against:
+            for other in references(case.pools, pool, name):
+                line = _with_worst(pool, other, m)
+                found += [line] if line else []
     return found
 
 
-def _with_worst(case: Case, pool: Pool, other: Pool, m: Metric) -> Evidence | None:
-    from regrow.statistics import compare_by_seed
-
-    mine, theirs = pool.by_seed(m), other.by_seed(m)
-    if not any(value is not None for value in mine.values()) or not any(v is not None for v in theirs.values()):
+def _with_worst(pool: Pool, other: Pool, m: Metric) -> Evidence | None:
+    mine, theirs = _done_or_failed(pool, m), _done_or_failed(other, m)
+    if not all(any(value is not None for value in arm.values()) for arm in (mine, theirs)):
         return None
     test = compare_by_seed(mine, theirs)
     if test.least is None or test.greatest is None:
@@ -114,6 +129,12 @@ def _with_worst(case: Case, pool: Pool, other: Pool, m: Metric) -> Evidence | No
     )
     numbers = {"least": test.least.mean, "greatest": test.greatest.mean, "without": test.difference.mean}
     return Evidence("failed runs", text, numbers)
+
+
+def _done_or_failed(pool: Pool, m: Metric) -> dict[int, float | None]:
+    """Seed -> value, None where one of its runs failed; seeds that are merely not finished are left out."""
+    failed = {run.seed for run in pool.runs if run.state == "failed"}
+    return {seed: value for seed, value in pool.by_seed(m).items() if value is not None or seed in failed}
 
 
 def _beyond_accuracy(case: Case) -> list[Evidence]:
@@ -269,6 +290,63 @@ def _without_decay(case: Case) -> list[Evidence]:
     return found or [Evidence("without weight decay", "Not run: dynamic sparse training without weight decay.", {})]
 
 
+def _equivalence(case: Case) -> list[Evidence]:
+    """Whether what is not below is also not above: two one-sided tests."""
+    m, margin, found = metric(case.claim.metrics[0], case.view, case.registered), case.claim.margin, []
+    for pool in case.judged:
+        for other in references(case.pools, pool, case.claim.against[0]):
+            a, b = _pairs(case, pool, other, m)
+            test = tost(a, b, margin) if len(a) >= 3 else None
+            if test is None or test.p is None:
+                continue
+            text = (
+                f"{pool.label} minus {other.label}: 90 % interval {signed(test.low)} to {signed(test.high)}, "
+                f"{'inside' if test.equivalent else 'not inside'} +-{margin:g} {m.unit}; p {probability(test.p)}."
+            )
+            found.append(Evidence("equivalence", text, asdict(test)))
+    return found
+
+
+def _against_chance(case: Case) -> list[Evidence]:
+    """Whether the masks are more concentrated than random ones of equal densities."""
+    by = case.claim.metrics[0].by
+    found = []
+    for pool in case.judged:
+        rows = [row for run in pool.runs if run.state == "done" and (row := _network_row(run, by)) is not None]
+        if not rows:
+            found.append(Evidence("z against random masks", f"{pool.label}: not computed.", {}))
+            continue
+        z, p = [float(row["z"]) for row in rows], [float(row["p"]) for row in rows]
+        text = (
+            f"{pool.label}: z {signed(float(np.mean(z)))}, mean of {plural(len(rows), 'run')} ({signed(min(z))} to "
+            f"{signed(max(z))}); above what random masks have (p < 0.05) in {sum(one < 0.05 for one in p)} of them."
+        )
+        numbers = {"z": float(np.mean(z)), "p": float(np.mean(p)), "z_of_runs": z, "p_of_runs": p}
+        found.append(Evidence("z against random masks", text, {"arm": pool.label, **numbers}))
+    return found
+
+
+def _network_row(run: RunView, by: str) -> Mapping[str, Any] | None:
+    """The row of a run's masks as a whole that says how far they are from chance."""
+    for row in (run.analyses.get("spatial") or {}).get("network", ()):
+        if row.get("of") == "count" and row.get("by") == by and row.get("z") is not None and row.get("p") is not None:
+            found: Mapping[str, Any] = row
+            return found
+    return None
+
+
+def _bands(case: Case) -> list[Evidence]:
+    """Errors under single frequencies, and which frequencies the loss follows: the same question, asked otherwise."""
+    found = []
+    for band in ("low", "middle", "high"):
+        path = f"heat_map.summary.error.{band}.mean"
+        m = case.number(path, f"error under single {band} frequencies", "points", 100)
+        found += _contrast(case, m, f"heat map, {band} frequencies")
+    share = case.number("gradients.input_gradient.share", "high-frequency share of the input gradient", "points", 100)
+    found += _contrast(case, share, "input gradient")
+    return found or [Evidence("heat map and input gradient", "Not computed: they were not measured.", {})]
+
+
 def _is_gain(claim: ClaimSettings) -> bool:
     return claim.metrics[0].kind == "accuracy" and claim.direction == "greater"
 
@@ -279,6 +357,9 @@ def _many(claim: ClaimSettings) -> bool:
 
 _LOOKS: tuple[tuple[Callable[[ClaimSettings], bool], Callable[[Case], list[Evidence]]], ...] = (
     (lambda claim: _is_gain(claim) and len(claim.against) == 1, _selection),
+    (lambda claim: claim.direction == "not_below", _equivalence),
+    (lambda claim: claim.metrics[0].kind == "concentration", _against_chance),
+    (lambda claim: claim.metrics[0].kind in ("low_pass", "high_pass"), _bands),
     (lambda claim: claim.metrics[0].kind == "accuracy", _failed),
     (lambda claim: claim.metrics[0].of == ["clean"], _beyond_accuracy),
     (lambda claim: _is_gain(claim) and bool(claim.metrics[0].minus), _logit),

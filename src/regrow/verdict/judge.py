@@ -14,7 +14,7 @@ from regrow.study.claims import ClaimSettings, Registration
 from regrow.study.roles import WORDS, Role
 from regrow.study.view import StudyView
 from regrow.verdict import words
-from regrow.verdict.comparing import FEWEST_SEEDS, compare, in_family, is_above
+from regrow.verdict.comparing import FEWEST_SEEDS, compare, in_family
 from regrow.verdict.evidence import evidence
 from regrow.verdict.metrics import Metric, metric
 from regrow.verdict.model import ArmVerdict, ClaimVerdict, Comparison, Value, Verdict
@@ -27,6 +27,7 @@ from regrow.verdict.tiers import judges_paper, tier_sentence
 CONTROLS: tuple[Role, ...] = (
     "static",
     "final_mask",
+    "snip",
     "pruned",
     "gradual_pruning",
     "rewound",
@@ -57,7 +58,7 @@ def judge(view: StudyView, extra: Sequence[ClaimSettings] = ()) -> Verdict:
     study = _Study(view, registration, everything)
     claims = [study.claim(claim, registered=was_registered) for claim in registration.claims]
     claims += [study.claim(claim, registered=False) for claim in extra]
-    there = {pool.role for pool in everything if any(run.state == "done" for run in pool.runs)}
+    there = {pool.role for pool in everything if pool.is_done}
     return Verdict(
         study=view.name,
         title=view.title,
@@ -66,10 +67,24 @@ def judge(view: StudyView, extra: Sequence[ClaimSettings] = ()) -> Verdict:
         registration=registration.digest if was_registered else "",
         registered_at=view.registered_at if was_registered else "",
         claims=tuple(claims),
-        families=len({(c.id, one.family) for c in claims for a in c.arms for one in (*a.comparisons, *a.controls)}),
+        families=_families(claims),
         problems=problems(view, registration),
         controls_run=[WORDS[role] for role in CONTROLS if role in there],
         controls_not_run=[WORDS[role] for role in CONTROLS if role not in there],
+    )
+
+
+def _families(claims: Sequence[ClaimVerdict]) -> int:
+    """How many families of tests there are; what has no test is in none."""
+    return len(
+        {
+            (claim.id, one.metric, one.family, kind)
+            for claim in claims
+            for arm in claim.arms
+            for kind, row in enumerate((arm.comparisons, arm.controls))
+            for one in row
+            if one.family
+        }
     )
 
 
@@ -121,9 +136,11 @@ class _Study:
         low, high = claim.sparsity
         if not any(pool.within(low, high).arms for pool in groups):
             return f"no arm has a sparsity of {low:g} to {high:g}, which the claim speaks of"
-        if not any(references(self.pools, pool, name) for pool in groups for name in claim.against):
+        if not any(references(self.pools, pool.within(low, high), name) for pool in groups for name in claim.against):
             return f"nothing to compare with: {words.roles(claim.against)} was not run"
-        return ""
+        done = [run for pool in self.pools for run in pool.runs if run.state == "done"]
+        unknown = [m.words for m in metrics if done and all(m.of_run(run) is None for run in done)]
+        return f"no finished run has the {unknown[0]}" if unknown else ""
 
     def _arms(self, claim: ClaimSettings, metrics: Sequence[Metric], registered: bool) -> list[ArmVerdict]:
         groups = [pool.within(*claim.sparsity) for pool in named(self.pools, claim.groups)]
@@ -136,7 +153,7 @@ class _Study:
                     found[pool.label][k] = [c for c in row if c.arm == pool.label]
         else:  # the family of a method is what it is compared with
             for pool in groups:
-                found[pool.label] = [in_family(row, "controls", claim) for row in found[pool.label]]
+                found[pool.label] = [in_family(row, f"controls of {pool.label}", claim) for row in found[pool.label]]
         return [
             self._arm(pool, [c for row in found[pool.label] for c in row], claim, metrics, registered)
             for pool in groups
@@ -149,12 +166,16 @@ class _Study:
         return [compare(pool, one, m, claim) for name in claim.against for one in references(self.pools, pool, name)]
 
     def _too_few_updates(self, pool: Pool, claim: ClaimSettings) -> str:
-        if pool.role != "dst" or not claim.updates:
+        """Why an arm that rewires cannot be judged; of arms that do not, nothing is asked."""
+        done = [run.result or {} for run in pool.runs if run.state == "done"]
+        had = [result.get("updates") for result in done]
+        if not claim.updates or not done or (pool.role != "dst" and not any(had)):
             return ""
-        had = [int(run.result["updates"]) for run in pool.runs if run.result and run.result.get("updates") is not None]
-        if had and min(had) < claim.updates:
-            return f"{min(had)} topology updates, {claim.updates} are asked for"
-        return ""
+        known = [int(n) for n in had if n is not None]
+        if len(known) < len(had):
+            return "how many topology updates a run had is not known"
+        asked = f"{claim.updates} are asked for"
+        return f"{words.plural(min(known), 'topology update')}, {asked}" if min(known) < claim.updates else ""
 
     def _arm(
         self,
@@ -166,12 +187,9 @@ class _Study:
     ) -> ArmVerdict:
         value, reason = _value(comparisons, claim, registered)
         reason = self._too_few_updates(pool, claim) or reason
-        controls: list[Comparison] = []
-        same: list[str] = []
-        not_run = [WORDS[role] for role in self._absent(claim, pool)]
-        if value == "supported" and claim.controls:
-            controls = self._controls(pool, claim, metrics)
-            same = [one.reference for one in controls if not is_above(one)]
+        not_run = [WORDS.get(cast(Role, name), name) for name in self._absent(claim, pool)]
+        controls = self._controls(pool, claim, metrics) if value == "supported" else []
+        same = list(dict.fromkeys(one.reference for one in controls if one.value != "supported"))
         cause = ""
         if value == "supported" and (claim.controls or len(claim.against) > 1):
             cause = "cause not separated" if same or not_run else "cause separated"
@@ -191,53 +209,49 @@ class _Study:
         return words.with_sentence(verdict, claim, self.view.tier)
 
     def _controls(self, pool: Pool, claim: ClaimSettings, metrics: Sequence[Metric]) -> list[Comparison]:
-        """The arm minus each control that was run, under all metrics of the claim, one family."""
-        against = [one for role in claim.controls for one in references(self.pools, pool, role)]
+        """The arm minus each control that was run; under each metric one family."""
+        against = [one for role in claim.controls for one in references(self.pools, pool, role) if one.is_done]
         plain = claim.model_copy(update={"direction": "greater", "margin": 0.0})
-        return in_family([compare(pool, one, m, plain) for m in metrics for one in against], "controls", plain)
+        family = f"separating controls of {pool.label}"
+        rows = [in_family([compare(pool, one, m, plain) for one in against], family, plain) for m in metrics]
+        return [one for row in rows for one in row]
 
-    def _absent(self, claim: ClaimSettings, pool: Pool) -> list[Role]:
-        """Roles that the claim asks for and no finished run has."""
-        asked = [*claim.controls, *(name for name in claim.against if len(claim.against) > 1 and name in WORDS)]
+    def _absent(self, claim: ClaimSettings, pool: Pool) -> list[str]:
+        """Roles and labels that the claim asks for and no finished run has."""
+        asked = [*claim.controls, *(claim.against if len(claim.against) > 1 else ())]
         return [
-            cast(Role, role)
-            for role in dict.fromkeys(asked)
-            if not any(run.state == "done" for one in references(self.pools, pool, role) for run in one.runs)
+            name for name in dict.fromkeys(asked) if not any(one.is_done for one in references(self.pools, pool, name))
         ]
 
 
 def _value(comparisons: Sequence[Comparison], claim: ClaimSettings, registered: bool) -> tuple[Value, str]:
     """One value of all comparisons of an arm, and why where the numbers alone do not say it."""
-    judged = [one for one in comparisons if one.value != "not testable"]
-    if not judged or len(judged) < len(comparisons):
-        fewest = min((one.n for one in comparisons), default=0)
-        if not judged or len(claim.against) == 1:
-            return "not testable", f"{words.plural(fewest, 'paired seed')}, at least {FEWEST_SEEDS} are needed"
-    if any(one.p is None for one in judged):
-        return "inconclusive", "the differences do not vary over seeds, so there is no test"
-    fewest = min(one.n for one in judged)
-    if fewest < claim.seeds:
-        return "inconclusive", f"{words.plural(fewest, 'paired seed')}, {claim.seeds} are asked for"
-    value = _whole_of_arm([one.value for one in judged])
-    if value == "supported" and not registered:
-        return (
-            "inconclusive",
-            "exploratory: not registered before the first run; by its numbers supported",
-        )
-    if value == "supported" and len(judged) < len(comparisons):
-        return "inconclusive", "supported against the controls with seeds enough; others have too few"
-    return value, ""
-
-
-def _whole_of_arm(values: Sequence[Value]) -> Value:
-    """Supported under all comparisons, refuted by any, else equivalent to any, else open."""
-    if all(value == "supported" for value in values):
-        return "supported"
-    worse: tuple[Value, ...] = ("refuted", "equivalent")
-    for worst in worse:
+    if not comparisons:
+        return "not testable", f"it has no {words.roles(claim.against)} beside it"
+    values = [one.value for one in comparisons]
+    for worst in _AGAINST:  # what one reference with seeds enough says is not undone by another that has too few
         if worst in values:
-            return worst
-    return "inconclusive"
+            return worst, ""
+    tested = [one for one in comparisons if one.value != "not testable"]
+    if not tested or (len(tested) < len(values) and len(claim.against) == 1):
+        fewest = words.plural(min(one.n for one in comparisons), "paired seed")
+        return "not testable", f"{fewest}, at least {FEWEST_SEEDS} are needed"
+    if any(one.p is None for one in tested):
+        return "inconclusive", "the differences do not vary over seeds, so there is no test"
+    fewest_tested = min(one.n for one in tested)
+    if fewest_tested < claim.seeds:
+        return "inconclusive", f"{words.plural(fewest_tested, 'paired seed')}, {claim.seeds} are asked for"
+    if any(one.value != "supported" for one in tested):
+        return "inconclusive", ""
+    if not registered:
+        return "inconclusive", words.EXPLORATORY
+    if len(tested) < len(values):
+        return "inconclusive", "supported against the references with seeds enough; others have too few"
+    return "supported", ""
+
+
+#: Values of a single comparison that a claim on all of them cannot survive, the worse first.
+_AGAINST: tuple[Value, ...] = ("refuted", "equivalent")
 
 
 def _whole(values: Sequence[Value]) -> Value:

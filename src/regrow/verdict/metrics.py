@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from regrow import analysis
 from regrow.study.claims import MetricSettings, Registration
-from regrow.study.view import CLEAN, Cell, RunView, StudyView
+from regrow.study.view import CLEAN, STAND_IN, Cell, RunView, StudyView
 from regrow.verdict.arms import accuracy, by_family, complete
 
 Images = npt.NDArray[np.float64]
@@ -69,20 +69,27 @@ def _weights(
     """Cell -> its weight in the metric, and which registered cells the study does not have."""
     weights: dict[Cell, float] = {}
     missing: list[str] = []
+    empty: list[str] = []
     for name, factor in _parts(settings):
         if name == "clean":
             weights[CLEAN] = weights.get(CLEAN, 0.0) + factor
             continue
         types = _types(name, view, registered)
-        missing += [f"no type of {name}"] if not types else [t for t in types if t not in view.corruptions]
+        missing += [corruption for corruption in types if not _is_tested(corruption, view)]
+        empty += [] if types else [name]
         for corruption in types:
             for severity in severities:
                 cell = (corruption, severity)
                 weights[cell] = weights.get(cell, 0.0) + factor / (len(types) * len(severities))
     lacking = [str(s) for s in severities if s not in view.severities and weights.keys() != {CLEAN}]
     said = [f"types {', '.join(dict.fromkeys(missing))}"] if missing else []
+    said += [f"any type of {', '.join(empty)}"] if empty else []
     said += [f"severities {', '.join(lacking)}"] if lacking else []
     return weights, "; ".join(said)
+
+
+def _is_tested(corruption: str, view: StudyView) -> bool:
+    return corruption in view.corruptions and view.families.get(corruption) != STAND_IN
 
 
 def _parts(settings: MetricSettings) -> list[tuple[str, float]]:
@@ -94,16 +101,12 @@ def _types(name: str, view: StudyView, registered: Registration) -> tuple[str, .
     """The registered types of a family, of the common mean, or the one of that name."""
     if name == "common":
         return registered.corruptions
-    families = by_family(registered.corruptions, {**_families(registered), **view.families})
-    return families.get(name) or ((name,) if name in view.corruptions else ())
-
-
-def _families(registered: Registration) -> Mapping[str, str]:
-    """Families of registered types, also of those that were not evaluated."""
     from regrow import corruptions
 
-    known = set(corruptions.names(None))
-    return {name: corruptions.get(name).family for name in registered.corruptions if name in known}
+    known = {one: corruptions.get(one).family for one in corruptions.names(None)}  # also of types not evaluated
+    families = by_family(registered.corruptions, {**known, **view.families})
+    is_type = name in known or name in view.corruptions or name in registered.corruptions
+    return families.get(name) or ((name,) if is_type else ())
 
 
 def _words(settings: MetricSettings, registered: Registration, severities: tuple[int, ...]) -> str:

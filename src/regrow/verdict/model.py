@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -218,5 +219,15 @@ class Verdict:
     controls_not_run: Sequence[str]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as JSON values, as ``verdict.json`` holds it."""
-        return {"schema": 1, **asdict(self)}
+        """All of it as JSON values, as ``verdict.json`` holds it; figures without bounds are null."""
+        found: dict[str, Any] = _plain({"schema": 1, **asdict(self)})
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """Nested values as JSON has them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

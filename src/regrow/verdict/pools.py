@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from regrow.study.claims import Registration
-from regrow.study.roles import Role
-from regrow.study.view import RunView, StudyView
+from regrow.study.roles import ROLES, Role
+from regrow.study.view import Cell, RunView, StudyView
 from regrow.verdict.arms import Arm, arms_of
 from regrow.verdict.metrics import Images, Metric
 
@@ -49,11 +49,20 @@ class Pool:
         """The arms whose sparsity lies in a range."""
         return replace(self, arms=tuple(arm for arm in self.arms if low <= arm.sparsity <= high))
 
-    def at(self, sparsities: Sequence[float]) -> Pool:
-        """The arms to be set against others at these sparsities: the same ones, or its only arm."""
-        if len(self.arms) == 1:
+    @property
+    def is_done(self) -> bool:
+        """Whether any of its runs is."""
+        return any(run.state == "done" for run in self.runs)
+
+    def beside(self, other: Pool) -> Pool | None:
+        """What of it is set against another pool: the arms of the same sparsities; dense ones stand beside all.
+
+        None where it lacks one of them: a mean over other sparsities would be another number.
+        """
+        if (0.0,) in (self.sparsities, other.sparsities):
             return self
-        return replace(self, arms=tuple(arm for arm in self.arms if arm.sparsity in sparsities))
+        arms = tuple(arm for arm in self.arms if arm.sparsity in other.sparsities)
+        return replace(self, arms=arms) if len(arms) == len(other.arms) else None
 
     def by_seed(self, metric: Metric) -> dict[int, float | None]:
         """Planned seed -> mean over the sparsities; None where a run is not done or lacks a part of the metric."""
@@ -99,15 +108,28 @@ def pools(view: StudyView, registered: Registration) -> tuple[Pool, ...]:
 
 
 def named(all_pools: Sequence[Pool], names: Sequence[str]) -> list[Pool]:
-    """The pools that have one of the roles or labels."""
-    return [pool for pool in all_pools if pool.role in names or pool.method in names]
+    """The pools that have one of the roles or labels; a name that is a role means the role alone."""
+    labels = set(names) - set(ROLES)
+    return [pool for pool in all_pools if pool.role in names or pool.method in labels]
 
 
 def references(all_pools: Sequence[Pool], pool: Pool, name: str) -> list[Pool]:
-    """What ``pool`` is compared with under a role or label: the pools of equal axes, or all where none are equal.
+    """What ``pool`` is compared with under a role or label: the pools of equal axes, or those that have none.
 
     A pool is never its own reference. Where several would do (weight decays of a sweep), each is one comparison.
     """
     found = [one for one in named(all_pools, [name]) if one.label != pool.label]
-    same = [one for one in found if one.axes == pool.axes]
-    return [one.at(pool.sparsities) for one in same or (found if len(found) == 1 else [])]
+    same = [one for one in found if one.axes == pool.axes] or [one for one in found if not one.axes]
+    return [beside for one in same if (beside := one.beside(pool)) is not None]
+
+
+def cells_that_differ(runs: Iterable[RunView]) -> list[Cell]:
+    """Cells of which finished runs saw other images, as far as their digests are known, or another number of them."""
+    sizes: dict[Cell, set[int]] = {}
+    digests: dict[Cell, set[str]] = {}
+    for run in runs:
+        if run.state == "done":
+            for cell, score in run.scores.items():
+                sizes.setdefault(cell, set()).add(score.n)
+                digests.setdefault(cell, set()).update({run.images[cell]} if cell in run.images else ())
+    return [cell for cell in sizes if max(len(sizes[cell]), len(digests[cell])) > 1]

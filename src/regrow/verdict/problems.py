@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from regrow.study.claims import Registration
 from regrow.study.view import RunView, StudyView
+from regrow.verdict.pools import cells_that_differ
+from regrow.verdict.registered import begun_otherwise
 from regrow.verdict.words import listed, plural
 
 #: Names that are listed before a count stands for the rest.
@@ -19,6 +21,11 @@ def problems(view: StudyView, registered: Registration) -> list[str]:
         found.append("The claims were not registered before the first run: nothing counts as supported.")
     elif not registered.whole:
         found.append("The registration was edited after it was made: nothing counts as supported.")
+    elif other := begun_otherwise(view, registered):
+        found.append(
+            f"Runs begun under another registration than study.yaml holds, or under none: {_some(other)}. Nothing "
+            "counts as supported."
+        )
     found += _unfinished(view.runs)
     found += [f"{run.name}: {line}" for run in view.runs for line in run.damaged]
     found += _seeds(view.runs)
@@ -33,7 +40,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _unfinished(runs: Sequence[RunView]) -> list[str]:
     found = []
-    for state, verb in (("failed", "failed"), ("running", "not finished"), ("planned", "not started")):
+    states = {"failed": "failed", "damaged": "damaged", "running": "not finished", "planned": "not started"}
+    for state, verb in states.items():
         names = [run.name for run in runs if run.state == state]
         if names:
             found.append(f"{plural(len(names), 'run')} of {len(runs)} {verb}: {_some(names)}. They count as missing.")
@@ -66,10 +74,11 @@ def _incomplete(view: StudyView) -> list[str]:
 
 
 def _images(view: StudyView) -> list[str]:
-    """Cells that were tested on unequal numbers of images."""
-    sizes: dict[tuple[str, int], set[int]] = {}
-    for run in view.runs:
-        for cell, score in run.scores.items():
-            sizes.setdefault(cell, set()).add(score.n)
-    uneven = [f"{name} {severity}" for (name, severity), found in sizes.items() if len(found) > 1]
-    return [f"Cells that runs were tested on with unequal numbers of images: {_some(uneven)}."] if uneven else []
+    """Cells that were not tested on the same images in all runs."""
+    uneven = [f"{name} {severity}" if severity else name for name, severity in cells_that_differ(view.runs)]
+    if not uneven:
+        return []
+    return [
+        f"Cells that runs were tested on with other images, or unequal numbers of them: {_some(uneven)}. Their "
+        "differences are not of the networks alone."
+    ]

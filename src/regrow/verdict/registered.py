@@ -10,10 +10,17 @@ from regrow.study.view import StudyView
 def registered_claims(view: StudyView) -> tuple[Registration, bool]:
     """The registration of a study, and whether it counts.
 
-    It does not where the study has none (it is then made from the recipe, for exploration), or where it was edited.
+    It does not where the study has none (it is then made from the recipe, for exploration), where it was edited, or
+    where runs were begun under another one: then it is not what was fixed before they were seen.
     """
     if view.registration is not None:
         found = registration_of(view.registration)
-        return found, found.whole
+        return found, found.whole and not begun_otherwise(view, found)
     recipe = parse(view.recipe, "the study's recipe")
     return registration_of(register(recipe, list(view.common), list(view.severities))), False
+
+
+def begun_otherwise(view: StudyView, registered: Registration) -> list[str]:
+    """Names of the runs that were begun under another registration than the study has now, or under none."""
+    begun = [run for run in view.runs if run.state in ("running", "done", "failed")]
+    return [run.name for run in begun if run.registration != registered.digest]

@@ -11,6 +11,8 @@ from regrow.verdict.model import ArmVerdict, Comparison, Value
 
 MINUS = "−"  # noqa: RUF001 (the sign of a number)
 
+EXPLORATORY = "exploratory: not registered before the first run; by its numbers supported"
+
 
 def plural(n: int, noun: str) -> str:
     """``1 seed``, ``2 seeds``."""
@@ -63,6 +65,9 @@ def with_sentence(verdict: ArmVerdict, claim: ClaimSettings, tier: str) -> ArmVe
         return replace(verdict, sentence=f"{verdict.arm}: {verdict.value} ({verdict.reason or 'no comparison'}).")
     parts = [_compared(one, claim, verdict.sparsities, tier) for one in verdict.comparisons]
     parts += [f"{verdict.reason[0].upper()}{verdict.reason[1:]}."] if verdict.reason else []
+    lower = [one.reference for one in verdict.controls if one.reference not in verdict.same_effect]
+    if lower:
+        parts.append(f"Controls shown to be lower: {listed(list(dict.fromkeys(lower)), 'and')}.")
     if verdict.same_effect:
         parts.append(f"Controls not shown to be lower: {listed(verdict.same_effect, 'and')}.")
     if verdict.not_run and (verdict.cause or verdict.value == "inconclusive"):
@@ -82,23 +87,26 @@ def _compared(one: Comparison, claim: ClaimSettings, sparsities: Sequence[float]
 
 
 def settle(claim: ClaimSettings, arms: Sequence[ArmVerdict], why_not: str, tier: str) -> str:
-    """Which runs would settle what is open; empty where nothing is."""
-    if why_not:
+    """Which runs would settle what is open; empty where nothing is, or where ``why_not`` says what is missing."""
+    if not arms:
         return ""
     parts = []
-    open_ = [c for arm in arms if arm.value == "inconclusive" for c in arm.comparisons if c.value != "supported"]
-    needed = [c for c in open_ if c.seeds_needed is not None]
-    if needed:
-        most = max(needed, key=lambda c: c.seeds_needed or 0)
-        parts.append(
-            f"{plural(most.seeds_needed or 0, 'paired seed')} would see a difference of {most.sees:g} {most.unit} with "
-            f"a power of 80 % at the deviation found ({most.sd:.2f} for {most.arm})."
-        )
-    elif open_:
+    pending = [c for arm in arms if arm.value in ("inconclusive", "not testable") for c in arm.comparisons]
+    short = [c for c in pending if c.n < claim.seeds]
+    unsure = [c for c in pending if c.value == "inconclusive" and c.n >= claim.seeds and c.seeds_needed is not None]
+    if short:
         parts.append(f"At least {plural(claim.seeds, 'paired seed')} of every arm.")
+    if unsure:
+        most = max(unsure, key=lambda c: c.seeds_needed or 0)
+        parts.append(
+            f"{plural(max(most.seeds_needed or 0, claim.seeds), 'paired seed')} would see a difference of "
+            f"{most.sees:g} {most.unit} with a power of 80 % at the deviation found ({most.sd:.2g} for {most.arm})."
+        )
+    if any(arm.reason == EXPLORATORY for arm in arms):
+        parts.append("A study with other seeds that registers the claim before its first run.")
     absent = dict.fromkeys(name for arm in arms for name in arm.not_run)
     if absent and any(arm.value in ("supported", "inconclusive") for arm in arms):
         parts.append(f"Controls to add: {listed(list(absent), 'and')}.")
-    if tier.startswith("T0"):
+    if tier.startswith("T0") and not why_not:
         parts.append("The paper's claim needs a run of tier T1 or longer.")
     return " ".join(parts)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from regrow import files
-from regrow.study.claims import ClaimSettings
+from regrow.study.claims import ClaimSettings, require_different, require_known
 from regrow.study.load import load_study
 from regrow.verdict.judge import judge
 from regrow.verdict.model import Verdict
+from regrow.verdict.registered import registered_claims
 
 
 def write_verdict(folder: Path, extra: Sequence[ClaimSettings] = ()) -> Verdict:
@@ -20,9 +21,14 @@ def write_verdict(folder: Path, extra: Sequence[ClaimSettings] = ()) -> Verdict:
         extra: claims to judge beside the registered ones; exploratory.
 
     Raises:
-        InputError: no study in the folder.
-        DataError: a file of it is damaged.
+        InputError: no study in the folder; an extra claim that names what the study does not have, or has the id of a
+            registered one.
+        DataError: a file of the study as a whole is damaged.
     """
-    verdict = judge(load_study(folder), extra)
+    view = load_study(folder)
+    registered, _ = registered_claims(view)
+    require_different([*registered.claims, *extra], f"the claims of {view.name} and the further ones")
+    require_known(extra, registered.arms, view.corruptions)
+    verdict = judge(view, extra)
     files.write_json(folder / "verdict.json", verdict.as_json())
     return verdict

@@ -27,6 +27,10 @@ def expanded(claims: Sequence[Any]) -> list[Any]:
     """Entries of a recipe's list of claims in full: an id alone, or with changes, stands for the paper's claim.
 
     What is neither is left as it is, for the validation to name.
+
+    Example:
+        >>> expanded(["C2", {"id": "C3", "margin": 1.0}])[1]["margin"]
+        1.0
     """
     known = {entry["id"]: entry for entry in _entries()}
     full: list[Any] = []

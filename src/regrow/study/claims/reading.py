@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -25,17 +25,33 @@ def load_claims(path: Path) -> list[ClaimSettings]:
         raise InputError(f"claims {path} cannot be read ({type(error).__name__}).", "give a YAML file.") from None
     values = read_yaml(text, f"claims {path}")
     entries = expanded(values if isinstance(values, list) else [values])
-    return [_one(entry, path) for entry in entries]
+    claims = [_one(entry, path) for entry in entries]
+    require_different(claims, f"claims {path}")
+    return claims
+
+
+def require_different(claims: Sequence[ClaimSettings], where: str) -> None:
+    """Refuse two claims of one id.
+
+    Raises:
+        InputError: names the id.
+    """
+    ids = [claim.id for claim in claims]
+    twice = next((one for one in ids if ids.count(one) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: the claim {twice} is there twice.", "give one of them another id.")
 
 
 def _one(entry: object, path: Path) -> ClaimSettings:
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, Mapping | str):
         raise InputError(f"claims {path}: {entry!r} is no claim.", "give id, title, metrics, groups and direction.")
     try:
-        return ClaimSettings.model_validate(dict(entry))
+        return ClaimSettings.model_validate(entry)
     except ValidationError as error:
         from regrow.study.recipe import explain
 
         found = error.errors()
         first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-        raise InputError(f"claims {path}: {explain(first, ClaimSettings)}", "correct the claim.") from None
+        said = explain(first, ClaimSettings).removeprefix("recipe: ")  # what is wrong with the claim as a whole
+        which = f"claim {entry['id']}: " if isinstance(entry, Mapping) and isinstance(entry.get("id"), str) else ""
+        raise InputError(f"claims {path}: {which}{said}", "correct the claim.") from None

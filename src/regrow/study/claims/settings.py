@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import difflib
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -34,6 +35,14 @@ class MetricSettings(Settings):
     by: Literal["output", "input", "kernel"] = Field(default="output", description="concentration: over what")
     path: str = Field(default="", description="result, analysis: dotted key, of an analysis begun with its name")
     unit: str = Field(default="", description="result, analysis: unit in tables")
+
+    @field_validator("severities")
+    @classmethod
+    def _in_range(cls, values: list[int]) -> list[int]:
+        for value in values:
+            if not 1 <= value <= 5:
+                raise ValueError(f"severity must be in 1 to 5, got {value}")
+        return sorted(set(values))
 
     @model_validator(mode="after")
     def _has_path(self) -> Self:
@@ -72,6 +81,19 @@ class ClaimSettings(Settings):
     updates: int = Field(default=0, ge=0, description="topology updates that a dynamic run must have had")
     rivals: list[str] = Field(default_factory=list, description="other explanations that a reader must know")
     breaks: str = Field(default="", description="what would refute it")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_known(cls, values: Any) -> Any:
+        """An id alone stands for a claim of the paper; where it is none, it stays a text until here."""
+        if isinstance(values, str):
+            from regrow.study.claims.paper import paper_claims
+
+            known = list(paper_claims())
+            near = difflib.get_close_matches(values, known, n=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"unknown claim {values!r}. {hint}Known: {', '.join(known)}")
+        return values
 
     @field_validator("sparsity")
     @classmethod
