@@ -80,11 +80,9 @@ def _lead(verdict: Verdict) -> str:
     found = {value: sum(c.value == value for c in verdict.claims) for value in VALUES}
     words = [f"{n} {value}" for value, n in found.items() if n]
     words[0] = words[0].replace(" ", " is " if words[0].startswith("1 ") else " are ", 1)
-    count = plural(len(verdict.claims), "claim")
-    sentence = (
-        f"Of {count}, {listed(words)}." if len(verdict.claims) > 1 else f"The one claim is {verdict.claims[0].value}."
-    )
-    return sentence
+    if len(verdict.claims) == 1:
+        return f"The one claim is {verdict.claims[0].value}."
+    return f"Of {plural(len(verdict.claims), 'claim')}, {listed(words)}."
 
 
 def registered_sentence(verdict: Verdict) -> str:

@@ -24,16 +24,17 @@ from regrow.study.kinds import cell_notes
 from regrow.study.load import load_study
 from regrow.study.store import Store
 from regrow.study.view import CLEAN, CellScore, StudyView
+from regrow.verdict.model import Verdict
 
 
-def write_report(folder: Path) -> Path:
-    """Make ``report.html`` of a study anew.
+def write_report(folder: Path, verdict: Verdict | None = None) -> Path:
+    """Make ``report.html`` of a study anew, with its verdict where there is one.
 
     Returns:
         The page.
     """
     page = Store(folder).report
-    files.write_text(page, render(load_study(folder)))
+    files.write_text(page, render(load_study(folder), verdict))
     return page
 
 
@@ -81,8 +82,8 @@ def write_check(result: CheckResult, folder: Path) -> Path:
 def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     """Write what others need to check a study's numbers, without checkpoints and images.
 
-    ``study.yaml``, ``environment.json``, ``finding.txt``, ``report.html``, ``tables/NAME.csv`` and ``.md``, and
-    for each run ``runs/NAME.json``: settings, result, topology history, analyses, and for each cell the accuracy,
+    ``study.yaml``, ``environment.json``, ``finding.txt``, ``report.html``, ``tables/NAME.csv``, ``.md`` and ``.tex``,
+    and for each run ``runs/NAME.json``: settings, result, topology history, analyses, and for each cell the accuracy,
     the number of images and the correct answers as packed bits (``numpy.packbits``, base64).
 
     Args:
@@ -108,6 +109,7 @@ def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     for name, table in tables(view).items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv())
         files.write_text(out / "tables" / f"{name}.md", table.to_markdown())
+        files.write_text(out / "tables" / f"{name}.tex", table.to_latex() + "\n")
     for run in view.runs:
         files.write_json(out / "runs" / f"{run.name}.json", _run_record(view, store, run.name))
 

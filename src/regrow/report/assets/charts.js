@@ -10,7 +10,7 @@ const themed = (name) => getComputedStyle(root).getPropertyValue("--" + name).tr
 const onPaper = (name) => settings.paper[name];
 const untouched = new Set(["datasets", "values", "domain", "sort", "usermeta"]);
 const coloured = (value, token) => {
-  if (typeof value === "string") return /^\$[a-z0-9-]+$/.test(value) ? token(value.slice(1)) : value;
+  if (typeof value === "string") return /^\$[a-z0-9-]+$/.test(value) ? token(value.slice(1)) || value : value;
   if (Array.isArray(value)) return value.map((v) => coloured(v, token));
   if (value && typeof value === "object") {
     // Names of the study are left as they are: only our own tokens are colours.

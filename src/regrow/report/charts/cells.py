@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from regrow.report.charts.tools import Data, Ink, Row, Spec, arm_scale, finish
 
@@ -150,7 +151,7 @@ def grid(
     diverging = low < 0 < high
     steps = ["$div-low", "$div-mid", "$div-high"] if diverging else ["$div-mid", "$seq-high"]
     scale = alt.Scale(domain=[low, 0, high] if diverging else [low, high], range=steps, interpolate="rgb", clamp=True)
-    crowded = {"labelOverlap": True, "domain": False, "ticks": False}
+    crowded: dict[str, Any] = {"labelOverlap": True, "domain": False, "ticks": False}
     x = alt.X("x:O", title=x_title, sort=list(columns), axis=alt.Axis(labelAngle=0, orient="bottom", **crowded))
     y = alt.Y("y:O", title=y_title or None, sort=list(lines), axis=alt.Axis(labelLimit=118, **crowded))
     form = "+.3~r" if diverging else ".3~r"

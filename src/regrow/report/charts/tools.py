@@ -33,7 +33,7 @@ CONFIG: Spec = {
     "legend": {
         "orient": "bottom", "direction": "horizontal", "columns": 4, "labelColor": "$ink", "labelFont": "$font",
         "titleColor": "$ink-soft", "titleFont": "$font", "labelFontSize": 12, "titleFontSize": 12, "offset": 14,
-        "titleFontWeight": 500, "labelLimit": 220,
+        "titleFontWeight": 500, "labelLimit": 220, "symbolOpacity": 1,
     },
 }  # fmt: skip
 
