@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -402,6 +403,36 @@ def make_verdict(methods: Sequence[str] = ("static", "set", "rigl"), *, n: int =
         "controls_not_run": ("magnitude pruning after dense training", "dense training with dropout"), **more,
     }  # fmt: skip
     return Verdict(**values_)
+
+
+def make_large_study(n_seeds: int = 25) -> StudyView:
+    """Twenty arms over many seeds, 15 common types and four extras: as heavy as a real one of 500 runs."""
+    from regrow import corruptions
+
+    names = corruptions.names()[:19] if len(corruptions.names()) >= 19 else list(corruptions.names())
+    common = [n for n in names if not corruptions.get(n).extra]
+    family = {n: corruptions.get(n).family for n in names}
+    arms = [
+        ("dense", 0.0),
+        *((m, s) for m in ("static", "set", "rigl", "mest", "granet") for s in (0.1, 0.3, 0.5, 0.7)),
+    ]
+    arms = arms[:20]
+    runs = [
+        make_run(m, s, seed, corruptions=names, severities=(1, 2, 3, 4, 5)) for m, s in arms for seed in range(n_seeds)
+    ]
+    view = make_study(n_seeds=1, methods=(), examples=2)
+    examples = {CLEAN: view.examples[CLEAN]}
+    examples |= {(n, s): view.examples["contrast", s] for n in names for s in (1, 2, 3, 4, 5)}
+    return replace(
+        view, title=f"{len(arms)} arms, {n_seeds} seeds", tier="T1", runs=runs, corruptions=names, common=common,
+        families=family, examples=examples, started=len(runs), recipe={**view.recipe, "seeds": list(range(n_seeds))},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def large_study() -> Callable[..., StudyView]:
+    """The maker of a large study."""
+    return make_large_study
 
 
 @pytest.fixture(scope="session")

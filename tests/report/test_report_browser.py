@@ -273,7 +273,9 @@ def test_what_is_far_below_is_drawn_when_it_comes_near(browser: Any, pages: dict
     page = _open(browser, pages["judged"], 1280, "light", reports)
     last = page.locator("[data-chart]").last
     assert last.locator("svg").count() == 0
-    assert page.locator("[data-chart=fig-claim-c1] svg").count() == 1
+    page.locator("#claim-c1").scroll_into_view_if_needed()
+    page.locator("[data-chart=fig-claim-c1] svg").wait_for(timeout=PATIENCE)
+    assert last.locator("svg").count() == 0
     last.scroll_into_view_if_needed()
     last.locator("svg").wait_for(timeout=PATIENCE)
     assert reports == []
