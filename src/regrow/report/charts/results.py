@@ -286,7 +286,7 @@ def sparsities(rows: Sequence[Row], means: Sequence[Row], intervals: Sequence[Ro
             y=y,
             color=ink.colour,
             shape=ink.shape,
-            opacity=ink.opacity(0.4),
+            opacity=ink.opacity(0.4 if len(rows) <= 60 else 0.15),
             tooltip=[*tip, alt.Tooltip("seed:N", title="seed")],
         )
     )
