@@ -6,9 +6,10 @@ same values always make the same bytes. ``export_charts(view, out)`` writes the 
 """
 
 from regrow.report.check import CheckView, render_check
+from regrow.report.compare import render_comparison
 from regrow.report.export import export_charts
 from regrow.report.page import render
 from regrow.report.table import Column, Table
 from regrow.report.tables import tables
 
-__all__ = ["CheckView", "Column", "Table", "export_charts", "render", "render_check", "tables"]
+__all__ = ["CheckView", "Column", "Table", "export_charts", "render", "render_check", "render_comparison", "tables"]

@@ -127,6 +127,8 @@ def interval_sentence(found: Sequence[Difference]) -> str:
     with_interval = [d for d in found if d.low is not None]
     if not with_interval:
         most = max((d.n for d in found), default=0)
+        if most >= 3:
+            return "No interval: the differences do not vary over the seeds."
         return f"No interval: it needs three paired seeds and there {'is' if most == 1 else 'are'} {most}."
     text = "Bar: 95 % interval of the paired t over seeds."
     return text if len(with_interval) == len(found) else text + " Arms with fewer than three paired seeds have none."
