@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -59,6 +61,13 @@ def test_both_themes_name_the_same_colours() -> None:
     light, dark = themes()["light"], themes()["dark"]
     assert light.keys() == dark.keys()
     assert light["paper"] != dark["paper"]
+
+
+def test_no_chart_library_is_loaded_before_a_chart_is_made() -> None:
+    rooms = "regrow.report, regrow.training, regrow.evaluation, regrow.analysis, regrow.study, regrow.verdict"
+    code = f"import sys, {rooms}; print([m for m in ('altair', 'vl_convert', 'jinja2') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_name_like_a_token_stays_a_name(study: Study, tmp_path: Path) -> None:
