@@ -14,10 +14,20 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Stream = Literal["init", "mask", "growth", "drop", "data", "noise", "cues", "forward"]
+Stream = Literal["init", "mask", "growth", "drop", "data", "noise", "cues", "forward", "resampling"]
 
 #: Stream numbers are part of every seeded result: append, never renumber.
-STREAMS: dict[str, int] = {"init": 0, "mask": 1, "growth": 2, "drop": 3, "data": 4, "noise": 5, "cues": 6, "forward": 7}
+STREAMS: dict[str, int] = {
+    "init": 0,
+    "mask": 1,
+    "growth": 2,
+    "drop": 3,
+    "data": 4,
+    "noise": 5,
+    "cues": 6,
+    "forward": 7,
+    "resampling": 8,
+}
 
 UINT64 = npt.NDArray[np.uint64]
 

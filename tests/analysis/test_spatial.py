@@ -170,15 +170,6 @@ def test_z_tells_a_concentrated_mask_from_a_random_one_and_gini_alone_does_not()
     assert by_filter["z_gini"] > 10
 
 
-def test_the_null_is_centred_and_spread_as_hypergeometric_counts_are():
-    drawn = [m.sum(axis=1) for m in analysis.spatial._random_maps((4, 6), 9, 90, 400, seed=1)]
-    assert all(int(x.sum()) == 90 for x in drawn)
-    first = np.array([x[0] for x in drawn])
-    exact = stats.hypergeom(216, 90, 54)
-    assert first.mean() == pytest.approx(exact.mean(), abs=4 * exact.std() / 20)
-    assert first.std() == pytest.approx(exact.std(), rel=0.15)
-
-
 def test_the_null_follows_from_the_seed_alone():
     kernels = analysis.kernel_map(random_mask((4, 4, 3, 3), 60))
     first, again = (analysis.spatial_rows(kernels, 9, null_masks=200, seed=7) for _ in range(2))

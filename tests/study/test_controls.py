@@ -347,7 +347,7 @@ def test_runs_start_from_what_their_source_left(tiny: Recipe, folder: Path) -> N
         execute(runs["ticket"])
     for label in ("dense", "ticket", "rigl", "final_mask"):
         execute(runs[label])
-        assert is_complete(runs[label], open_cells(store.cells, "cues"))
+        assert is_complete(runs[label], open_cells(store.cells, "cues"), store.recipe())
     left = {label: load_weights(run / "model.safetensors") for label, run in runs.items() if label != "pruned"}
     assert all(torch.equal(m, left["rigl"].masks[name]) for name, m in left["final_mask"].masks.items())
     assert files.read_json(runs["ticket"] / "result.json")["steps"] == 18
@@ -356,7 +356,7 @@ def test_runs_start_from_what_their_source_left(tiny: Recipe, folder: Path) -> N
         name: int(mask.sum()) for name, mask in left["rigl"].masks.items()
     }
     (runs["dense"] / "weights-at-6.safetensors").unlink()
-    assert not is_complete(runs["dense"], open_cells(store.cells, "cues"))
+    assert not is_complete(runs["dense"], open_cells(store.cells, "cues"), store.recipe())
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_packaged_recipes_keep_the_number_of_updates(name: str) -> None:
     steps = train.steps or int((train.epochs or 0) * (n // train.batch))
     interval = recipe.sparse.interval or int(steps * recipe.sparse.stop / (recipe.sparse.updates or 0))
     updates = sum(1 for t in range(1, int(steps * recipe.sparse.stop)) if t % interval == 0)
-    assert updates >= (24 if recipe.tier == "T0" else 45)
+    assert updates >= (24 if recipe.tier.startswith("T0") else 45)  # a tier that judges the paper keeps the references'
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,38 @@ def blur_pool(x: Tensor, strides: Sequence[int], sizes: Sequence[int] | None = N
     for i, stride in enumerate(strides):
         size = -(-x.shape[first + i] // stride) if sizes is None else sizes[i]
         if stride > 1:
-            x = _blur_dimension(x, first + i, stride, size)
+            x = _blur_dimension(x, first + i, stride, size, stride)
     return x
 
 
-def _blur_dimension(x: Tensor, dim: int, stride: int, size: int) -> Tensor:
-    """One dimension: output ``i`` is centred on input ``stride * i``."""
-    length, span = x.shape[dim], stride * (size - 1) + 1
+def blur(x: Tensor, strides: Sequence[int]) -> Tensor:
+    """The filter of `blur_pool` at every place: sub-sampled at ``strides`` it is `blur_pool`.
+
+    Example:
+        >>> blur(torch.tensor([[[0.0, 4.0, 0.0, 8.0]]]), [2]).tolist()
+        [[[1.0, 2.0, 3.0, 6.0]]]
+    """
+    for dim, stride in enumerate(strides, start=x.dim() - len(strides)):
+        if stride > 1:
+            x = _blur_dimension(x, dim, stride, x.shape[dim], 1)
+    return x
+
+
+def blurs(module: nn.Module) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Strides that `antialiased` took out of a layer: where its input is blurred, and where its output is.
+
+    Example:
+        >>> blurs(antialiased(nn.Conv2d(3, 4, 3, stride=2, padding=1)))
+        (None, (2, 2))
+    """
+    before = (hook.strides for hook in module._forward_pre_hooks.values() if isinstance(hook, _BlurInput))
+    after = (hook.strides for hook in module._forward_hooks.values() if isinstance(hook, _BlurOutput))
+    return next(before, None), next(after, None)
+
+
+def _blur_dimension(x: Tensor, dim: int, stride: int, size: int, step: int) -> Tensor:
+    """One dimension: output ``i`` is centred on input ``step * i``."""
+    length, span = x.shape[dim], step * (size - 1) + 1
     edges = [stride - 1, max(0, span - length + stride - 1)]
     first, last = (
         x.narrow(dim, at, 1).expand(*x.shape[:dim], n, *x.shape[dim + 1 :])
@@ -70,9 +95,9 @@ def _blur_dimension(x: Tensor, dim: int, stride: int, size: int) -> Tensor:
     )
     padded = torch.cat([first, x, last], dim)  # not F.pad, whose gradient depends on the order of threads on a GPU
     every = (slice(None),) * dim
-    out = padded[(*every, slice(0, span, stride))]
+    out = padded[(*every, slice(0, span, step))]
     for tap in range(1, 2 * stride - 1):
-        out = out.add(padded[(*every, slice(tap, tap + span, stride))], alpha=min(tap + 1, 2 * stride - 1 - tap))
+        out = out.add(padded[(*every, slice(tap, tap + span, step))], alpha=min(tap + 1, 2 * stride - 1 - tap))
     return out / stride**2
 
 

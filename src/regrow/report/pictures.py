@@ -66,18 +66,24 @@ def map_picture(counts: npt.NDArray[np.integer[Any]], k: int, alt: str) -> Pictu
     Returns:
         PNG with a palette of k + 1 colours. Maps above ``MAP_SIDE`` keep evenly spaced rows and columns.
     """
-    from PIL import Image
-
-    k = min(k, 255)
-    shown = np.ascontiguousarray(np.clip(thinned(counts), 0, k).astype(np.uint8))
-    image = Image.frombytes("P", (shown.shape[1], shown.shape[0]), shown.tobytes())
-    image.putpalette([channel for colour in scale_colours(k) for channel in colour])
+    image = map_image(thinned(counts), k)
     return Picture(_png(image), alt, image.width, image.height)
 
 
-def thinned(counts: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
-    """At most ``MAP_SIDE`` evenly spaced rows and columns of a map."""
-    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, MAP_SIDE)).round().astype(int)) for n in counts.shape)
+def map_image(counts: npt.NDArray[np.integer[Any]], k: int) -> Image.Image:
+    """A map as a palette image of ``min(k, 255) + 1`` colours; see `map_picture`."""
+    from PIL import Image
+
+    k = min(k, 255)
+    shown = np.ascontiguousarray(np.clip(counts, 0, k).astype(np.uint8))
+    image = Image.frombytes("P", (shown.shape[1], shown.shape[0]), shown.tobytes())
+    image.putpalette([channel for colour in scale_colours(k) for channel in colour])
+    return image
+
+
+def thinned(counts: npt.NDArray[np.integer[Any]], side: int = MAP_SIDE) -> npt.NDArray[np.integer[Any]]:
+    """At most ``side`` evenly spaced rows and columns of a map."""
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, side)).round().astype(int)) for n in counts.shape)
     chosen: npt.NDArray[np.integer[Any]] = counts[np.ix_(rows, columns)]
     return chosen
 

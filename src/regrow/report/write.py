@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import yaml
 
 from regrow import corruptions, files
 from regrow.data import marker
 from regrow.errors import InputError
-from regrow.evaluation.records import load_record
 from regrow.report.check import CheckView, render_check
 from regrow.report.finding import finding
 from regrow.report.page import render
@@ -23,19 +17,29 @@ from regrow.study.environment import describe_environment
 from regrow.study.kinds import cell_notes
 from regrow.study.load import load_study
 from regrow.study.store import Store
+from regrow.study.summaries import write_summaries
 from regrow.study.view import CLEAN, CellScore, StudyView
-from regrow.verdict.model import Verdict
+from regrow.verdict import Verdict, judge
 
 
 def write_report(folder: Path, verdict: Verdict | None = None) -> Path:
-    """Make ``report.html`` of a study anew, with its verdict where there is one.
+    """Make ``report.html`` of a study anew.
+
+    Args:
+        folder: the study.
+        verdict: what its head says; without it the registered claims are judged, where there are any.
 
     Returns:
         The page.
     """
     page = Store(folder).report
-    files.write_text(page, render(load_study(folder), verdict))
+    view = load_study(folder)
+    files.write_text(page, render(view, verdict or _judged(view)))
     return page
+
+
+def _judged(view: StudyView) -> Verdict | None:
+    return judge(view) if (view.registration or {}).get("claims") else None
 
 
 def finding_text(folder: Path) -> str:
@@ -82,9 +86,8 @@ def write_check(result: CheckResult, folder: Path) -> Path:
 def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     """Write what others need to check a study's numbers, without checkpoints and images.
 
-    ``study.yaml``, ``environment.json``, ``finding.txt``, ``report.html``, ``tables/NAME.csv``, ``.md`` and ``.tex``,
-    and for each run ``runs/NAME.json``: settings, result, topology history, analyses, and for each cell the accuracy,
-    the number of images and the correct answers as packed bits (``numpy.packbits``, base64).
+    The summaries of :mod:`regrow.study.summaries`, ``environment.json``, ``finding.txt``, ``report.html``, and
+    ``tables/NAME.csv``, ``.md`` and ``.tex``.
 
     Args:
         folder: the study.
@@ -102,43 +105,11 @@ def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
         shutil.rmtree(out / part, ignore_errors=True)
     view = load_study(folder)
     store = Store(folder)
-    files.write_text(out / "study.yaml", yaml.safe_dump(store.load(), sort_keys=False))
+    write_summaries(view, store.load(), out, store)
     files.write_json(out / "environment.json", dict(view.environment))
     files.write_text(out / "finding.txt", finding_text(folder) + "\n")
-    files.write_text(out / "report.html", render(view))
+    files.write_text(out / "report.html", render(view, _judged(view)))
     for name, table in tables(view).items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv())
         files.write_text(out / "tables" / f"{name}.md", table.to_markdown())
         files.write_text(out / "tables" / f"{name}.tex", table.to_latex() + "\n")
-    for run in view.runs:
-        files.write_json(out / "runs" / f"{run.name}.json", _run_record(view, store, run.name))
-
-
-def _run_record(view: StudyView, store: Store, name: str) -> dict[str, Any]:
-    run = next(r for r in view.runs if r.name == name)
-    cells = {}
-    for corruption, severity in sorted(run.scores):
-        path = store.run(name) / "records" / f"{view.data['name']}.{corruption}.{severity}.npz"
-        record, _ = load_record(path)
-        cells[f"{corruption}.{severity}"] = {
-            "accuracy": record.accuracy,
-            "n": len(record.correct),
-            "correct": base64.b64encode(np.packbits(record.correct).tobytes()).decode(),
-            "mean_confidence": float(record.confidence.mean()),
-            "mean_loss": float(record.loss.mean()),
-            "mean_brier": float(record.brier.mean()),
-        }
-    return {
-        "schema": 1,
-        "name": name,
-        "state": run.state,
-        "reason": run.reason,
-        "attempts": run.attempts,
-        "settings": dict(run.settings),
-        "result": None if run.result is None else dict(run.result),
-        "plan": dict(run.plan),
-        "history": list(run.history),
-        "attenuation": run.attenuation,
-        "reliance": run.reliance,
-        "cells": cells,
-    }

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +42,16 @@ class Sparsifier(Engine):
             else torch.ones(chosen.shape, dtype=torch.bool, device=chosen.parameter.device)
             for chosen in self._plan.layers
         }
+
+    def packed_mask(self, name: str) -> npt.NDArray[np.uint8]:
+        """The mask of one sparse layer as packed bits on the host: row-major, little-endian within a byte.
+
+        Raises:
+            InputError: no such layer, or one that always keeps all its weights.
+        """
+        if name not in self._sparse:
+            raise InputError(f"{name} is not a sparse layer.", f"sparse are: {', '.join(self._sparse) or 'none'}.")
+        return pack(self._sparse[name].mask.flags())
 
     def _active(self, chosen: Chosen) -> int:
         layer = self._sparse.get(chosen.name)

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy.typing as npt
 
 from regrow.errors import InputError
-from regrow.statistics._samples import FEWEST, probability, sample, spread
+from regrow.statistics._samples import FEWEST, at_least, probability, sample, spread
 from regrow.statistics.distributions import t_quantile
 
 
@@ -83,3 +83,25 @@ def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     centre = (share + weight / 2) / (1 + weight)
     half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
     return (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
+
+
+def binomial_se(share: float, n: int) -> float:
+    """Standard error of an accuracy on n images, in points: 100 sqrt(share (1 - share) / n).
+
+    It is the error of one cell. Cells that share images err together, so a mean over 75 cells has nearly the same;
+    differences on the same images have less.
+
+    Args:
+        share: accuracy in [0, 1].
+        n: number of images, >= 1.
+
+    Raises:
+        InputError: a share outside [0, 1], or no images.
+
+    Example:
+        >>> round(binomial_se(0.7, 10_000), 3)
+        0.458
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"share must lie between 0 and 1, got {share!r}.", "give points over 100.")
+    return 100 * math.sqrt(share * (1 - share) / at_least(n, 1, "n"))

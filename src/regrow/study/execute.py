@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import resource
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -16,8 +18,10 @@ from regrow import analysis, data, files
 from regrow.data import marker
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError
-from regrow.evaluation.evaluate import Predict, averaged, evaluate_cell, predictor
+from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
+from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import is_current, load_record, record_path, save_record
+from regrow.study.analyses import Subject, analyses, versions
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.plan import describe
 from regrow.study.recipe import Recipe
@@ -76,7 +80,8 @@ def _stages(run: Path, data_root: Path | None, report: Report) -> None:
     model = restore(weights, settings).to(device)
     predict = predictor(model, bf16=settings.precision.dtype == "bf16", device=device)
     evaluate(predict, settings, cells, run / "records", digest, recipe.evaluation.batch, device, report)
-    analyse(predict, weights, settings, recipe, cells, run / "analysis", digest, device, report)
+    subject = Subject(model, predict, weights, settings, recipe.analysis, cells, recipe.evaluation.batch, device)
+    analyse(subject, run / "analysis", _made_from(digest, cells, recipe), report)
 
 
 def _is_trained(run: Path) -> bool:
@@ -90,20 +95,22 @@ def _is_trained(run: Path) -> bool:
     return all(early_weights(run, step).exists() for step in steps)
 
 
-def is_complete(run: Path, cells: CellSet) -> bool:
+def is_complete(run: Path, cells: CellSet, recipe: Recipe) -> bool:
     """Whether a run is done and all it left was made from the weights and the images that are there now."""
     weights, marker = run / "model.safetensors", run / "analysis" / "made_from.json"
     if get_state(run)["state"] != "done" or not marker.exists() or not _is_trained(run):
         return False
     digest = files.file_digest(weights)
-    return files.read_json(marker) == _made_from(digest, cells) and all(
+    made_from = {**_made_from(digest, cells, recipe), "versions": versions()}
+    return files.read_json(marker) == made_from and all(
         is_current(record_path(run / "records", cells.dataset, *cell), {"weights": digest, "cell": cell_digest})
         for cell, cell_digest in cells.digests.items()
     )
 
 
-def _made_from(weights_digest: str, cells: CellSet) -> dict[str, Any]:
-    return {"weights": weights_digest, "cells": cells.digests["clean", 0], "schema": 1}
+def _made_from(weights_digest: str, cells: CellSet, recipe: Recipe) -> dict[str, Any]:
+    settings = files.value_digest(recipe.analysis.model_dump(mode="json"))
+    return {"weights": weights_digest, "cells": cells.digests["clean", 0], "settings": settings, "schema": 2}
 
 
 def _test_images(settings: RunSettings, data_root: Path | None) -> data.ImageSet | data.FileSet:
@@ -184,88 +191,75 @@ def evaluate(
         report(Progress("evaluate", done + 1, len(cells.digests)))
 
 
-def analyse(
-    predict: Predict,
-    weights: Weights,
-    settings: RunSettings,
-    recipe: Recipe,
-    cells: CellSet,
-    folder: Path,
-    weights_digest: str,
-    device: torch.device,
-    report: Report,
-) -> None:
-    """The third stage: kernel maps, radius-accuracy curves and, on `cues`, the reliance on either cue."""
-    made_from = _made_from(weights_digest, cells)
+def analyse(subject: Subject, folder: Path, made_from: dict[str, Any], report: Report) -> None:
+    """The third stage: kernel maps, and all analyses of :mod:`regrow.study.analyses` that are not there yet.
+
+    Args:
+        subject: the network and what it is looked at with.
+        folder: ``analysis`` of the run.
+        made_from: digests of what the analyses are made from.
+        report: called as it goes on.
+    """
     marker = folder / "made_from.json"
-    if marker.exists() and files.read_json(marker) == made_from:
-        return
-    report(Progress("analyse", 0, 1))
-    kernels, sizes = _kernel_maps(weights)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **kernels)
-    files.write_json(folder / "kernel_sizes.json", sizes)
-    files.write_bytes(folder / "kernels.npz", buffer.getvalue())
-    files.write_json(folder / "attenuation.json", _attenuation(predict, settings, recipe, cells, device))
-    reliance = _reliance(predict, settings, cells, recipe.evaluation.batch, device)
-    if reliance is not None:
-        files.write_json(folder / "reliance.json", reliance)
-    files.write_json(marker, made_from)
-    report(Progress("analyse", 1, 1))
+    if not _is_of(marker, made_from):
+        marker.unlink(missing_ok=True)
+        _write_kernel_maps(subject.weights, folder)
+        files.write_json(marker, {**made_from, "versions": {}})
+    done: dict[str, int] = files.read_json(marker)["versions"]
+    everything = analyses()
+    for number, one in enumerate(everything):
+        report(Progress("analyse", number, len(everything)))
+        if done.get(one.name) != one.version:
+            found = one.make(subject)
+            if found is None:
+                (folder / f"{one.name}.json").unlink(missing_ok=True)
+            else:
+                files.write_json(folder / f"{one.name}.json", found)
+            done[one.name] = one.version
+            files.write_json(marker, {**made_from, "versions": done})
+    report(Progress("analyse", len(everything), len(everything)))
 
 
-def _kernel_maps(weights: Weights) -> tuple[dict[str, Any], dict[str, int]]:
+def _is_of(marker: Path, made_from: Mapping[str, Any]) -> bool:
+    stored = files.read_json(marker) if marker.exists() else {}
+    return {key: value for key, value in stored.items() if key != "versions"} == made_from
+
+
+def _write_kernel_maps(weights: Weights, folder: Path) -> None:
     """Active weights per kernel of every layer that has a mask; of a dense network, non-zero weights."""
     layers = dict(weights.masks) or {
         name: value != 0 for name, value in weights.tensors.items() if value.ndim in (2, 4, 5)
     }
-    maps = {name: analysis.kernel_map(mask).astype(np.uint16) for name, mask in layers.items()}
-    return maps, {name: int(mask[0, 0].numel()) for name, mask in layers.items()}
+    maps: dict[str, Any] = {name: analysis.kernel_map(mask).astype(np.uint16) for name, mask in layers.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **maps)
+    files.write_json(folder / "kernel_sizes.json", {name: int(mask[0, 0].numel()) for name, mask in layers.items()})
+    files.write_bytes(folder / "kernels.npz", buffer.getvalue())
 
 
-def _attenuation(
-    predict: Predict, settings: RunSettings, recipe: Recipe, cells: CellSet, device: torch.device
-) -> dict[str, Any]:
-    from regrow.data.batches import eval_batches
+def run_answers(run: Path, cells: CellSet) -> tuple[dict[Cell, npt.NDArray[np.bool_]], list[str]]:
+    """Correct answers of every cell whose record was made from these weights and these images.
 
-    chosen, spec = recipe.analysis.attenuation, cells.spec
-    images, labels = cells.images("clean", 0, chosen.images), cells.labels()[: chosen.images]
-    low, high = analysis.registered_radii(spec.image_size)
-    batches = eval_batches(images, spec, batch=max(1, recipe.evaluation.batch // spec.views), device=device)
-    answer, truth = averaged(predict, spec.views), torch.from_numpy(labels)
-    return analysis.radius_accuracy(answer, batches, truth, radii_low=chosen.low or low, radii_high=chosen.high or high)
-
-
-def _reliance(
-    predict: Predict, settings: RunSettings, cells: CellSet, batch: int, device: torch.device
-) -> dict[str, Any] | None:
-    """On `cues`: which cue the answers follow where the two conflict, and the accuracy with each alone."""
-    if settings.data.name != "cues":
-        return None
-    n = len(cells.labels())
-    accuracy: dict[str, Any] = {}
-    for split in ("conflict", "low_only", "high_only"):
-        images = data.load_images("cues", split, options=settings.data.options, n=n)
-        record = evaluate_cell(predict, images.images, images.labels, images.spec, batch=batch, device=device)
-        if split == "conflict":
-            accuracy |= data.reliance(record.prediction.astype(np.int64), images)
-        else:
-            accuracy[split] = record.accuracy
-    return accuracy
-
-
-def run_accuracy(run: Path, cells: CellSet) -> dict[tuple[str, int], tuple[float, int]]:
-    """Accuracy and number of images of every cell whose record was made from these weights and these images.
-
-    A record that is damaged or was made from others counts as missing: the study's command makes it again.
+    Returns:
+        (corruption, severity) -> bool (n,), and a line for each record that is there and cannot be used: it counts as
+        missing, and the study's command makes it again.
     """
-    weights, scores = run / "model.safetensors", {}
+    weights, answers, damaged = run / "model.safetensors", {}, []
     if not weights.exists():
-        return {}
+        return {}, []
     digest = files.file_digest(weights)
     for cell, cell_digest in cells.digests.items():
         path = record_path(run / "records", cells.dataset, *cell)
-        if is_current(path, {"weights": digest, "cell": cell_digest}):
-            record, _ = load_record(path)
-            scores[cell] = (record.accuracy, len(record.correct))
-    return scores
+        if not path.exists():
+            continue
+        try:
+            record, inputs = load_record(path)
+        except DataError as error:
+            damaged.append(error.message)
+            continue
+        if {key: inputs.get(key) for key in ("weights", "cell")} == {"weights": digest, "cell": cell_digest}:
+            answers[cell] = record.correct
+        else:
+            what = "another checkpoint" if inputs.get("weights") != digest else "other test images"
+            damaged.append(f"record {path.name} was made from {what}.")
+    return answers, damaged

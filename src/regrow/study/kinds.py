@@ -11,7 +11,7 @@ import numpy as np
 
 from regrow import corruptions
 from regrow.clips import Clip
-from regrow.corruptions import video
+from regrow.corruptions import stand_ins, video
 from regrow.data.fileset import ClipSource, FileSet
 from regrow.data.spec import DataSpec, Images
 from regrow.errors import InputError, RegrowError
@@ -90,7 +90,8 @@ class ImageKind:
         """The fifteen common types where one is among the recipe's, else the C-bar or 3DCC set; all severities."""
         published = chosen.published.corruptions if chosen.published else []
         names = [*self.names(chosen), *published, *chosen.stand_ins]
-        sets = [corruptions.common_names(), corruptions.names("c-bar"), corruptions.names("3dcc")]
+        whole_3dcc = sorted([*corruptions.names("3dcc"), *stand_ins.NAMES])
+        sets = [corruptions.common_names(), corruptions.names("c-bar"), whole_3dcc]
         whole = next((found for found in sets if set(found) & set(names)), names)
         return list(whole), SEVERITIES
 

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from regrow import data, files
 from regrow.errors import DataError
 from regrow.study.cells import CellSet, open_cells
-from regrow.study.execute import run_accuracy
+from regrow.study.execute import run_answers
 from regrow.study.kinds import kind_of
 from regrow.study.making import wanted_corruptions
 from regrow.study.plan import PlannedRun
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
+from regrow.study.summaries import is_published, load_summaries
 from regrow.study.view import CellScore, RunView, StudyView
 
 EXAMPLES = 2
@@ -25,12 +26,14 @@ STAND_IN = "stand-in"
 
 
 def load_study(folder: Path) -> StudyView:
-    """Read everything a report shows of a study, finished or not.
+    """Read everything a report shows of a study, finished or not, from its store or its published summaries.
 
     Raises:
         InputError: no study in the folder.
         DataError: a file of it is damaged.
     """
+    if is_published(folder):
+        return load_summaries(folder)
     store = Store(folder)
     content, recipe = store.load(), store.recipe()
     try:
@@ -40,6 +43,8 @@ def load_study(folder: Path) -> StudyView:
     spec = cells.spec if cells else data.spec(recipe.data.name, recipe.data.options)
     runs = [_run(store.run(planned.name), planned, cells) for planned in store.planned()]
     runs.sort(key=lambda run: run.method != "dense")
+    registration = store.registration()
+    problems = _registered_otherwise(store, runs, registration["digest"]) if registration else []
     names = wanted_corruptions(recipe, spec)
     if cells:  # a recipe may take all of a published set without their names
         stand_ins = recipe.evaluation.stand_ins
@@ -72,7 +77,17 @@ def load_study(folder: Path) -> StudyView:
         examples=_examples(cells, recipe) if cells else {},
         notes=[*(cells.notes if cells else []), *recipe.notes, *_origin(recipe), *_notes(runs)],
         started=sum(run.attempts for run in runs),
+        registration=registration,
+        registered_at=str(content.get("planned_at", "")) if registration else "",
+        analyses=_analyses(folder),
+        problems=problems,
     )
+
+
+def _registered_otherwise(store: Store, runs: list[RunView], digest: str) -> list[str]:
+    """Runs whose folder was made under another registration than the study has now."""
+    other = [run.name for run in runs if _json(store.run(run.name) / "run.json").get("registration") != digest]
+    return [f"Runs begun under another registration than study.yaml holds: {', '.join(other)}."] if other else []
 
 
 #: Below this many steps between updates a new link has little time to outgrow the drop threshold.
@@ -106,8 +121,8 @@ def _notes(runs: list[RunView]) -> list[str]:
 def _run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
     state = get_state(folder)
     analyses = folder / "analysis" if (folder / "analysis" / "made_from.json").exists() else folder / "none"
-    kernels, sizes = _kernels(analyses)
-    scores = run_accuracy(folder, cells) if cells else {}
+    kernels, sizes, found = *_kernels(analyses), _analyses(analyses.parent)
+    answers, damaged = run_answers(folder, cells) if cells else ({}, [])
     return RunView(
         name=planned.name,
         method=planned.label,
@@ -122,12 +137,34 @@ def _run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
         result=_json(folder / "result.json"),
         metrics=files.read_lines(folder / "metrics.jsonl"),
         history=files.read_lines(folder / "history.jsonl"),
-        scores={cell: CellScore(accuracy, n) for cell, (accuracy, n) in scores.items()},
-        attenuation=_json(analyses / "attenuation.json"),
+        scores={cell: CellScore(float(right.mean()), len(right)) for cell, right in answers.items()},
+        attenuation=_followed(found) or _json(analyses / "attenuation.json"),
         kernels=kernels,
         kernel_sizes=sizes,
-        reliance=_json(analyses / "reliance.json"),
+        reliance=found.get("reliance"),
+        analyses=found,
+        correct={cell: np.packbits(right) for cell, right in answers.items()},
+        damaged=damaged if state["state"] == "done" else [],
     )
+
+
+#: Files of ``analysis`` that have a field of their own, or say what the others were made from.
+_OWN = ("attenuation", "kernel_sizes", "made_from")
+
+
+def _analyses(folder: Path) -> dict[str, Any]:
+    """What every analysis found: ``analysis/NAME.json``."""
+    paths = sorted((folder / "analysis").glob("*.json"))
+    return {path.stem: files.read_json(path) for path in paths if path.stem not in _OWN}
+
+
+def _followed(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The radius-accuracy curve under the paper's convention, in which the mean follows its side."""
+    curves = found.get("radius_curves", {})
+    for curve in curves.get("curves", ()):
+        if (curve["convention"], curve["edge"], curve["clip"]) == ("follow", "hard", False):
+            return {"n": curves["n"], **curve}
+    return None
 
 
 def _seed(planned: PlannedRun) -> int:

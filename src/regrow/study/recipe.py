@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from regrow import files
 from regrow.errors import InputError, UnknownNameError
 from regrow.study.claims.paper import expanded, paper_claims
 from regrow.study.claims.settings import ClaimSettings
+from regrow.study.strict_yaml import read_yaml
 from regrow.training.settings import (
     DataSettings,
     MethodSettings,
@@ -73,12 +72,36 @@ class AttenuationSettings(Settings):
     low: list[float] = Field(default_factory=list, description="keep frequencies below these radii, cycles per image")
     high: list[float] = Field(default_factory=list, description="keep frequencies from these radii on")
     images: int | None = Field(default=None, ge=1, description="first n test images; null = those of the cells")
+    soft: list[float] = Field(
+        default_factory=list, description="widths of cosine edges in cycles per image, beside the hard edge"
+    )
+    clip: bool = Field(default=False, description="curves of filtered pixels clipped to 0..1 as well")
+
+
+class OnImages(Settings):
+    """An analysis of the network on test images."""
+
+    images: int | None = Field(
+        default=None, ge=0, description="first n test images; null = the usual number up to 64 pixels, else none"
+    )
+
+
+class HeatMapSettings(OnImages):
+    """Fourier heat map of the errors (Yin et al. 2019); ``images`` are those of every frequency."""
+
+    size: int | None = Field(default=None, ge=1, description="odd: the middle of the plane alone; null = all of it")
+    eps: float | None = Field(default=None, gt=0, description="L2 norm of the change; null = 4 at 32 pixels, in scale")
+    layers: list[str] = Field(default_factory=list, description="modules whose outputs are watched as well")
 
 
 class AnalysisSettings(Settings):
     """Which analyses follow the evaluation."""
 
     attenuation: AttenuationSettings = AttenuationSettings()
+    heat_map: HeatMapSettings = HeatMapSettings()
+    gradients: OnImages = OnImages()
+    sharpness: OnImages = OnImages()
+    aliasing: OnImages = OnImages()
 
 
 class FixedSeeds(Settings):
@@ -191,34 +214,6 @@ class Recipe(Settings):
         return files.value_digest(self.resolved())
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without surprises: no duplicate keys, no aliases, no yes/no/on/off as booleans."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", event.start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
-
-
 def json_schema() -> dict[str, Any]:
     """JSON schema of a recipe, for completion in editors; ships as ``regrow/recipes/schema.json``."""
     schema = Recipe.model_json_schema(by_alias=True)
@@ -274,14 +269,7 @@ def load(recipe: str) -> Recipe:
         InputError: not YAML, an unknown key (names the nearest), an impossible value.
     """
     text, where = read_text(recipe)
-    try:
-        values = yaml.load(text, _StrictLoader)  # noqa: S506 (a SafeLoader, made stricter)
-    except (ValueError, RecursionError) as error:  # dates that do not exist, brackets without end
-        raise InputError(f"recipe {where} is not readable as YAML ({error}).", "correct the YAML.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"recipe {where}{line}: {getattr(error, 'problem', error)}.", "correct the YAML.") from None
+    values = read_yaml(text, f"recipe {where}")
     return parse(_with_runs_of(values, where), where)
 
 

@@ -21,6 +21,7 @@ from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
+from regrow.study.whole import analyse_study
 from regrow.training import inputs
 from regrow.training.length import EARLY
 from regrow.training.settings import Precision, RunSettings
@@ -279,7 +280,7 @@ def run_study(
         cells = make_cells(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )
-        left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells)]
+        left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells, recipe)]
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
         failed = execute_all(
@@ -289,6 +290,7 @@ def run_study(
             on_event=console.event,
             sources={run.name: run.source for run in planned if run.source is not None},
         )
+        analyse_study(store, cells, planned)
         after(store)
     _require_done(store, failed, len(planned))
     return store

@@ -18,6 +18,8 @@ from regrow.study.recipe import Recipe, parse
 from regrow.training.settings import Precision
 
 SCHEMA = 1
+#: The one in C, ten times as fast, where PyYAML was built with it.
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 STATES = ("planned", "running", "done", "failed")
 
 
@@ -133,7 +135,7 @@ class Store:
         if not self.exists():
             raise InputError(f"{self.folder} holds no study (no study.yaml).", "`regrow study RECIPE --out DIR`.")
         try:
-            content = yaml.safe_load(self.study_file.read_text())
+            content = yaml.load(self.study_file.read_text(), _SafeLoader)  # noqa: S506 (both are safe ones)
             schema = content["schema"]
             whole = content["recipe_digest"] == files.value_digest(content["recipe"])
             Precision.model_validate(content["precision"])

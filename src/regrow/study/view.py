@@ -114,6 +114,7 @@ class StudyView:
         notes: sentences that a reader must know (codec of JPEG, substitute pictures, nearest scale ...).
         started: number of runs ever started, failed and repeated ones counted.
         registration: the claims as they were registered before the first run, with their digest; None where none were.
+        registered_at: when they were, in UTC.
         analyses: name -> what analyses of the study as a whole found (spectra of the corruptions ...), as JSON values.
         problems: what must be known before any number: results that are missing, damaged or not comparable.
     """
@@ -136,5 +137,6 @@ class StudyView:
     started: int = 0
     common_words: str = "of the fifteen common types of ImageNet-C"
     registration: Mapping[str, Any] | None = None
+    registered_at: str = ""
     analyses: Mapping[str, Any] = field(default_factory=dict)
     problems: Sequence[str] = ()

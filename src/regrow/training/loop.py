@@ -21,6 +21,7 @@ from regrow.errors import RegrowError
 from regrow.training.averaging import Average, find_classifier, watched
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from regrow.training.controls import ascended, l1_penalty
+from regrow.training.film import FILM, FilmRecorder
 from regrow.training.inputs import classes_of, make_batches, memorised, unaugmented
 from regrow.training.length import length_of, step_at
 from regrow.training.network import build_network, build_optimizer
@@ -118,6 +119,7 @@ class Trainer:
         self.average = None if train.ema is None else Average(network, train.ema, self.sparsifier)
         self.model, self.stepper = self.fabric.setup(network, optimizer)
         self._maskable = [p for name, p in network.named_parameters() if name in self.sparsifier.densities]
+        self.film = FilmRecorder(folder / FILM, self.sparsifier)
         self.step, self.elapsed_s, self._written = self.length.first, 0.0, 0
         self._resume()
 
@@ -151,6 +153,7 @@ class Trainer:
             rows = files.read_lines(self.folder / name)
             files.keep_lines(self.folder / name, [row for row in rows if row["step"] <= self.step])
         self._written = len(self.sparsifier.history)
+        self.film.resume()
 
     def train(self) -> dict[str, Any]:
         """Train to the end and write ``model.safetensors``.
@@ -186,6 +189,7 @@ class Trainer:
                 saved = now
         if self.length.made:
             self.sparsifier.finish()
+        self.film.take(last=True)
         if self.average is not None:
             self.average.install()
         result = self._result()
@@ -217,6 +221,7 @@ class Trainer:
             with ascended(self.network, train.sam, masks):
                 self._gradients(inputs, labels)
         self.stepper.step()
+        self.film.take()
         if self.average is not None:
             self.average.update()
         return total, right
@@ -263,6 +268,7 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         self._write_history()
+        self.film.save()
         state = {
             "fingerprint": self.fingerprint,
             "step": self.step,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from regrow.study.recipe import Recipe
 
 SCHEMA = 1
-EXCLUSIONS = "No run is left out. Runs that failed count as missing, with a sensitivity analysis that gives them the worst value."
+EXCLUSIONS = "No run is left out. Runs that failed count as missing; a second analysis gives them the worst value."
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,23 @@
+"""Spectrum of every kernel, and whether those of high frequency are the ones that lost their weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regrow import analysis
+from regrow.study.analyses import Analysis, Subject
+
+
+def make(subject: Subject) -> dict[str, Any]:
+    """Shares of high frequencies by layer, and their relation to density, by initial and by final weights."""
+    names = [name for name, value in subject.weights.tensors.items() if value.ndim in (4, 5)]
+    tensors = {name: subject.weights.tensors[name] for name in names}
+    found: dict[str, Any] = {"layers": analysis.kernel_spectra(tensors)}
+    if subject.weights.masks:
+        initial = {name: value for name, value in subject.initial().items() if name in tensors}
+        masks = {name: mask for name, mask in subject.weights.masks.items() if name in tensors}
+        found["relation"] = analysis.density_relation(tensors, masks=masks, initial=initial)
+    return found
+
+
+ANALYSIS = Analysis("kernel_spectra", 1, make)
