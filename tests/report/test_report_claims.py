@@ -107,16 +107,45 @@ def test_margins_are_drawn_where_the_claim_has_them(page: str) -> None:
         rows = [r for rows in specs[id]["datasets"].values() for r in rows if "words" in r]
         return [(r["low"], r["high"]) for r in rows]
 
-    def lines(id: str) -> dict[str, float]:
-        rows = [r for rows in specs[id]["datasets"].values() for r in rows if "name" in r]
-        return {r["name"]: r["value"] for r in rows}
-
     assert band("fig-claim-c1") == [(-0.4, 0.4)]
-    assert lines("fig-claim-c1") == {"material margin": 0.5}
-    assert lines("fig-claim-c2") == {"non-inferiority margin": -0.5}
+    assert lines_of(page, "fig-claim-c1") == {"material margin": 0.5}
+    assert lines_of(page, "fig-claim-c2") == {"non-inferiority margin": -0.5}
     assert band("fig-claim-c5b") == band("fig-claim-c5b-2") == [(-1.0, 1.0)]
     assert band("fig-claim-c3") == []  # nothing was registered about it
     assert "fig-claim-c4" not in specs
+
+
+def test_the_judges_own_verdict_on_the_papers_claims_makes_a_page(study: Study) -> None:
+    from regrow import files
+    from regrow.study.claims import paper_claims
+    from regrow.verdict import judge
+
+    view = study(n_seeds=5, tier="T1")
+    content = {
+        "schema": 1,
+        "claims": [c.model_dump(mode="json") for c in paper_claims().values()],
+        "arms": {"dense": "dense", "static": "static", "set": "dst", "rigl": "dst"},
+        "sparsities": {"dense": [], "static": [0.5], "set": [0.5], "rigl": [0.5]},
+        "corruptions": list(view.common),
+        "severities": list(view.severities),
+        "seeds": list(range(5)),
+        "exclusions": "",
+    }
+    view = replace(view, registration={**content, "digest": files.value_digest(content)}, registered_at="some day")
+    verdict = judge(view)
+    page = render(view, verdict)
+    for claim in verdict.claims:
+        text = text_of(card(page, claim.id.lower()))
+        assert [a.sentence for a in claim.arms if " ".join(a.sentence.split()) not in text] == []
+        assert claim.headline in text
+    assert verdict.registration in page
+    assert lines_of(page, "fig-claim-c1") == {"material margin": 0.5}
+
+
+def lines_of(page: str, id: str) -> dict[str, float]:
+    """Margins that a forest draws."""
+    rows = [r for rows in specs_of(page)[id]["datasets"].values() for r in rows if "name" in r]
+    return {r["name"]: r["value"] for r in rows}
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])

@@ -43,7 +43,8 @@ class Headline:
         tiles: the claims.
         registered: time of the registration, or that there is none.
         digest: of what was registered, or empty.
-        controls: which were run, which were not.
+        controls: which were run.
+        missing: which were not.
     """
 
     lead: str
@@ -52,6 +53,7 @@ class Headline:
     registered: str
     digest: str
     controls: str
+    missing: tuple[str, ...]
 
 
 def headline(arms: Sequence[Arm], verdict: Verdict) -> Headline:
@@ -71,6 +73,7 @@ def headline(arms: Sequence[Arm], verdict: Verdict) -> Headline:
         registered_sentence(verdict),
         verdict.registration,
         _controls_sentence(verdict),
+        tuple(verdict.controls_not_run),
     )
 
 
@@ -93,13 +96,11 @@ def registered_sentence(verdict: Verdict) -> str:
 
 
 def _controls_sentence(verdict: Verdict) -> str:
-    run, missing = list(verdict.controls_run), list(verdict.controls_not_run)
-    parts = [f"Controls run: {listed(run)}."]
-    if missing:
-        parts.append(f"Not run: {listed(missing)}.")
     families = plural(verdict.families, "family", "families")
-    parts.append(f"p is corrected (Holm) within each of {families} of tests, and not across them.")
-    return " ".join(parts)
+    return (
+        f"Controls run: {listed(list(verdict.controls_run))}. "
+        f"p is corrected (Holm) within each of {families} of tests, and not across them."
+    )
 
 
 def unjudged(view: StudyView) -> str:
@@ -296,12 +297,18 @@ def _forest(
     caption = f"Dots: seeds. Mark: mean. Thick bar: 95 % interval over seeds.{_crossed_words(found)} {words}".strip()
     return Figure(
         id,
-        f"{metric[:1].upper()}{metric[1:]}{against}",
+        f"{_begun(metric)}{against}",
         caption,
         spec,
         f"{claim.title}: {spoken} {unit}.",
         _comparisons(found, metric),
     )
+
+
+def _begun(words: str) -> str:
+    """Words that begin a title; a name such as ``acc15`` stays as it is."""
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() else words
 
 
 def _crossed_words(found: Sequence[Comparison]) -> str:
