@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from regrow.study.view import CLEAN, CellScore, RunView, StudyView
+from regrow.verdict.model import ArmVerdict, ClaimVerdict, Comparison, Evidence, Interval, Verdict
 
 COMMON = {
     "gaussian_noise": "noise",
@@ -294,6 +296,155 @@ def make_study(
         started=sum(r.attempts for r in runs),
         **more,
     )
+
+
+def make_comparison(
+    arm: str, reference: str, *, role: str = "dense", metric: str = "mean accuracy over the common types",
+    unit: str = "points", shift: float = 1.0, n: int = 5, value: str = "supported", crossed: bool = True,
+) -> Comparison:  # fmt: skip
+    """One comparison whose figures hang together: mean, spread, t interval."""
+    rng = np.random.default_rng([len(arm), len(reference), n, round(100 * abs(shift))])
+    by_seed = tuple(float(x) for x in shift + 0.4 * rng.normal(size=n))
+    if n < 3:
+        centre = sum(by_seed) / n if n else None
+        return Comparison(arm, reference, role, metric, unit, tuple(range(n)), by_seed, centre, value="not testable")
+    centre, sd = float(np.mean(by_seed)), float(np.std(by_seed, ddof=1))
+    half = {3: 4.303, 4: 3.182, 5: 2.776}.get(n, 2.1) * sd / math.sqrt(n)
+    thin = Interval(centre - 1.4 * half, centre + 1.4 * half, 0.02, 6.0, 400) if crossed else None
+    return Comparison(
+        arm, reference, role, metric, unit, tuple(range(n)), by_seed, centre, sd, centre - half, centre + half,
+        0.0041, 0.0123, "the 3 methods of this claim", centre - 0.77 * half, centre + 0.77 * half, centre / sd,
+        0.8 * centre / sd, 0.3, None, thin, 0.0625, 6, 0.5, value,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def make_arm(
+    arm: str, value: str, comparisons: Sequence[Comparison], controls: Sequence[Comparison] = ()
+) -> ArmVerdict:
+    """What a claim says of one method."""
+    known = [c for c in comparisons if c.mean is not None]
+    words = f"{arm} differs by {known[0].mean:+.2f} {known[0].unit}" if known else f"{arm} was not compared"
+    return ArmVerdict(
+        arm,
+        value,  # type: ignore[arg-type]
+        "material" if value == "supported" else "",
+        "cause not separated" if value == "supported" else "",
+        f"{words} (made up; {len(comparisons)} comparisons; tier T0c).",
+        "" if value != "inconclusive" else "The interval covers zero and is wider than the equivalence margin.",
+        tuple(comparisons),
+        tuple(controls),
+        ("a static random mask of equal layer densities",) if controls else (),
+        ("a narrower dense network of equal weights", "dense training with dropout"),
+        (0.3, 0.5),
+    )
+
+
+def make_claim(id: str, title: str, value: str, arms: Sequence[ArmVerdict] = (), **more: Any) -> ClaimVerdict:
+    """One claim; ``more`` replaces what it says."""
+    of = sum(a.value == value for a in arms)
+    values: dict[str, Any] = {
+        "id": id, "title": title, "value": value, "arms": tuple(arms),
+        "statement": f"{title}: what is claimed, in one sentence that says of which networks it speaks.",
+        "source": "arXiv 2410.03030, abstract", "headline": f"{of} of {len(arms)} methods {value}",
+        "scope": "of this study only", "paper": "not testable at this tier", "registered": True,
+        "metric": "mean accuracy over the common types", "direction": "greater", "margin": 0.0,
+        "evidence": (Evidence("Effective robustness", "0.61 points remain above the dense line.", {"x": 0.61}),),
+        "rivals": ("noise between seeds", "less capacity"), "breaks": "no gain over dense",
+        "settle": "9 more seeds of dense and rigl would see 0.5 points with a power of 80 %.",
+        "why_not": "" if arms else "No finished run has the measurement that it needs.", **more,
+    }  # fmt: skip
+    return ClaimVerdict(**values)
+
+
+def make_verdict(methods: Sequence[str] = ("static", "set", "rigl"), *, n: int = 5, **more: Any) -> Verdict:
+    """A verdict with every value, every kind of margin, several references, several metrics and no numbers at all."""
+    shifts = [1.1, 0.2, -0.4, 0.7, 0.0]
+    values = ["supported", "inconclusive", "refuted", "supported", "equivalent"]
+    if n < 3:
+        values = ["not testable"] * 5
+    against = "dense training"
+    each = [(m, shifts[i % 5], values[i % 5]) for i, m in enumerate(methods)]
+
+    def arms(**kinds: Any) -> list[ArmVerdict]:
+        return [make_arm(m, v, [make_comparison(m, against, shift=s, n=n, value=v, **kinds)]) for m, s, v in each]
+
+    control = [make_comparison("rigl", "static", role="static", shift=0.2, n=n, value="inconclusive")]
+    both = [
+        [
+            make_comparison(m, ref, role=ref, shift=s, n=n, value=v, crossed=False)
+            for ref in ("static", "pruned", "pulse")
+        ]
+        for m, s, v in each
+    ]
+    filtered = [
+        [
+            make_comparison(m, against, metric=f"accuracy kept, {c}", shift=s, n=n, value=v)
+            for c in ("follow", "keep_dc")
+        ]
+        for m, s, v in each
+    ]
+    claims = (
+        make_claim("C1", "Robust gain", values[1], [*arms()[:-1], make_arm(*each[-1][::2], [make_comparison(
+            each[-1][0], against, shift=each[-1][1], n=n, value=each[-1][2])], control)]),
+        make_claim("C2", "Clean accuracy not worse", values[0], arms(), direction="not_below", margin=0.5),
+        make_claim("C3", "Largest gain under noise", values[2], arms(), registered=False),
+        make_claim("C4", "Weights are concentrated", "not testable"),
+        make_claim("C5b", "Low frequencies matter alike", values[4],
+                   [make_arm(m, v, c) for (m, _, v), c in zip(each, filtered, strict=True)],
+                   direction="equal", margin=1.0),
+        make_claim("C6", "It is the dynamics", values[1],
+                   [make_arm(m, v, c) for (m, _, v), c in zip(each, both, strict=True)]),
+    )  # fmt: skip
+    values_: dict[str, Any] = {
+        "study": "demo", "title": "A made-up study", "tier": "T0c", "tier_words": "shows spreads",
+        "registration": "9f2c" * 16, "registered_at": "2026-11-26 18:00:07 UTC", "claims": claims, "families": 6,
+        "problems": ("rigl 0.5 has 4 of 5 registered seeds: seed 3 failed.",),
+        "controls_run": ("a static random mask of equal layer densities",),
+        "controls_not_run": ("magnitude pruning after dense training", "dense training with dropout"), **more,
+    }  # fmt: skip
+    return Verdict(**values_)
+
+
+def make_large_study(n_seeds: int = 25) -> StudyView:
+    """Twenty arms over many seeds, 15 common types and four extras: as heavy as a real one of 500 runs."""
+    from regrow import corruptions
+
+    names = corruptions.names()[:19] if len(corruptions.names()) >= 19 else list(corruptions.names())
+    common = [n for n in names if not corruptions.get(n).extra]
+    family = {n: corruptions.get(n).family for n in names}
+    arms = [
+        ("dense", 0.0),
+        *((m, s) for m in ("static", "set", "rigl", "mest", "granet") for s in (0.1, 0.3, 0.5, 0.7)),
+    ]
+    arms = arms[:20]
+    runs = [
+        make_run(m, s, seed, corruptions=names, severities=(1, 2, 3, 4, 5)) for m, s in arms for seed in range(n_seeds)
+    ]
+    view = make_study(n_seeds=1, methods=(), examples=2)
+    examples = {CLEAN: view.examples[CLEAN]}
+    examples |= {(n, s): view.examples["contrast", s] for n in names for s in (1, 2, 3, 4, 5)}
+    return replace(
+        view, title=f"{len(arms)} arms, {n_seeds} seeds", tier="T1", runs=runs, corruptions=names, common=common,
+        families=family, examples=examples, started=len(runs), recipe={**view.recipe, "seeds": list(range(n_seeds))},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def large_study() -> Callable[..., StudyView]:
+    """The maker of a large study."""
+    return make_large_study
+
+
+@pytest.fixture(scope="session")
+def verdict_maker() -> Callable[..., Verdict]:
+    """The maker of verdicts."""
+    return make_verdict
+
+
+@pytest.fixture(scope="session")
+def claim_maker() -> Callable[..., ClaimVerdict]:
+    """The maker of claims."""
+    return make_claim
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ class _Outline(HTMLParser):
 
 
 def specs_of(html: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="specs">(.*?)</script>', html, re.S)
+    found = re.search(r'<script type="application/json" id="json-specs">(.*?)</script>', html, re.S)
     assert found
     specs: dict[str, Any] = json.loads(found[1])
     return specs
@@ -111,9 +111,9 @@ def test_every_shape_has_every_section(pages: dict[str, str], name: str) -> None
     assert len(ids) == len(set(ids))
     sections = [a["id"] for a in outline.all("section")]
     assert sections == [
-        "summary", "corruptions", "severity", "sparsity", "examples",
-        "training", "topology", "masks", "frequencies", "cues",
-        "costs", "settings", "runs", "environment", "notes", "reproduce",
+        "summary", "sparsity", "corruptions", "severity", "examples", "costs",
+        "frequencies", "cues", "masks", "topology", "training",
+        "notes", "runs", "settings", "environment", "reproduce",
     ]  # fmt: skip
     for a in outline.all("a"):
         assert str(a["href"]).removeprefix("#") in ids
@@ -219,8 +219,8 @@ def test_names_cannot_become_markup_or_code(study: Study, run_maker: Callable[..
     )
     html = render(view)
     outline = _Outline(html)
-    assert len(outline.all("script")) == 3
-    block = html.partition('id="specs">')[2].partition("</script>")[0]
+    assert len(outline.all("script")) == 5  # three of data, Vega, the page's own
+    block = html.partition('id="json-specs">')[2].partition("</script>")[0]
     assert not set("<>&") & set(block)
     assert not [a for a in outline.all("img") if a.get("onerror") or a.get("src") == "x"]
     assert "49" not in next(str(t) for t in outline.text if "alert(2)" in t)

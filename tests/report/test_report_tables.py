@@ -138,6 +138,21 @@ def test_markdown_cells_cannot_break_out(name: str) -> None:
     assert all(line.replace("\\|", "").count("|") == 3 for line in lines)
 
 
+@given(name=anything)
+def test_latex_cells_cannot_break_out(name: str) -> None:
+    made = Table(name, (Column("name", name), Column("n", "n", "integer")), ((name, 1),)).to_latex()
+    lines = made.split("\n")
+    assert lines[0].startswith("% ")
+    assert [lines[i] for i in (1, 2, 4, 6, 7)] == [
+        r"\begin{tabular}{lr}", r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}"
+    ]  # fmt: skip
+    cell = lines[5].removesuffix(r" & 1 \\")
+    for command in (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}", r"\textless{}", r"\textgreater{}",
+                    r"\textbar{}", r"$-$", r"$\times$", *("\\" + sign for sign in "&%$#_{}")):  # fmt: skip
+        cell = cell.replace(command, "")
+    assert not set(cell.removeprefix("{}")) & set("\\&%$#_{}~^")
+
+
 @given(st.floats(min_value=-1, max_value=1))
 def test_printed_points_keep_two_decimals_and_their_sign(x: float) -> None:
     text = shown(x, "points").replace("\u2212", "-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -35,6 +36,9 @@ class Figure:
         alt: the chart in one sentence, for readers who do not see it.
         table: the numbers behind it.
         keys: legend of colours that are not arms.
+        arm: the one arm that it is about, or empty; with it the page hides the whole chart.
+        family: the one family that it is about, likewise.
+        cells: whether its marks are cells of the evaluation, whose images the page can show.
     """
 
     id: str
@@ -44,7 +48,15 @@ class Figure:
     alt: str
     table: Table | None = None
     keys: tuple[Key, ...] = ()
+    arm: str = ""
+    family: str = ""
+    cells: bool = False
     kind: ClassVar[str] = "figure"
+
+    @property
+    def height(self) -> int:
+        """Pixels that it takes on the page, before it is drawn."""
+        return int((self.spec.get("usermeta") or {}).get("room", 200))
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class TableBlock:
-    """A table; folded behind its title if ``folded``. ``code`` names columns set in a monospaced face."""
+    """A table; folded behind its title if ``folded``."""
 
     table: Table
     folded: bool = False
@@ -106,20 +118,25 @@ class Maps:
 
 @dataclass(frozen=True)
 class StripRow:
-    """One corruption of the strip: a list of (column label, picture or None)."""
+    """One line of the strip: a list of (column label, picture or None); ``name`` is its corruption's, if it is one."""
 
     label: str
     family: str
     cells: tuple[tuple[str, Picture | None], ...]
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Example images: one panel per original image, one row per corruption."""
+    """Pictures in rows: one panel per original image, one row per corruption or other label.
+
+    ``pixels`` shows them enlarged without smoothing.
+    """
 
     panels: tuple[tuple[Picture | None, tuple[StripRow, ...]], ...]
     columns: tuple[str, ...]
     caption: str
+    pixels: bool = True
     kind: ClassVar[str] = "strip"
 
 
@@ -147,7 +164,68 @@ class Command:
     kind: ClassVar[str] = "command"
 
 
-Block = Figure | Grid | TableBlock | Prose | Maps | Strip | Pairs | Listing | Command
+@dataclass(frozen=True)
+class Result:
+    """What a claim says of one arm."""
+
+    arm: str
+    value: str
+    sentence: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim and its verdict.
+
+    Attributes:
+        name: its id, e.g. ``C1``.
+        title: a few words.
+        value: word of the verdict.
+        headline: ``2 of 3 methods supported``.
+        labels: short warnings and scopes.
+        statement: the claim in one sentence.
+        source: who claims it.
+        paper: what the study says of the paper's own claim.
+        why_not: why it is not testable, or empty.
+        metric: what was measured, in words.
+        figures: a forest chart for each metric.
+        tables: its numbers.
+        results: a sentence for each arm.
+        facts: what a reader must know beside the numbers (controls, what would settle it), as label and text.
+        evidence: findings beside the test, as label and text.
+        folded: tables behind a fold.
+        rivals: other explanations.
+        breaks: what would refute it.
+    """
+
+    name: str
+    title: str
+    value: str
+    headline: str
+    labels: tuple[str, ...]
+    statement: str
+    source: str
+    paper: str
+    why_not: str
+    metric: str
+    figures: tuple[Figure, ...]
+    tables: tuple[Table, ...]
+    results: tuple[Result, ...]
+    facts: tuple[tuple[str, str], ...]
+    evidence: tuple[tuple[str, str], ...]
+    folded: tuple[Table, ...]
+    rivals: tuple[str, ...]
+    breaks: str
+    kind: ClassVar[str] = "claim"
+
+    @property
+    def anchor(self) -> str:
+        """Where it stands on the page."""
+        return f"claim-{slug(self.name)}"
+
+
+Block = Figure | Grid | Claim | TableBlock | Prose | Maps | Strip | Pairs | Listing | Command
 
 
 @dataclass(frozen=True)
@@ -172,10 +250,26 @@ class Section:
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """Its charts, those of grids included."""
+        """Its charts, those of grids and claims included."""
         found: list[Figure] = []
         for block in self.blocks:
-            found += block.figures if isinstance(block, Grid) else [block] if isinstance(block, Figure) else []
+            found += block.figures if isinstance(block, Grid | Claim) else [block] if isinstance(block, Figure) else []
+        return tuple(found)
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims on it."""
+        return tuple(block for block in self.blocks if isinstance(block, Claim))
+
+    @property
+    def tables(self) -> tuple[tuple[str, Table], ...]:
+        """Its tables, each with a name that is unique on the page where titles are."""
+        found = [(figure.id, figure.table) for figure in self.figures if figure.table]
+        for block in self.blocks:
+            if isinstance(block, Claim):
+                found += [(f"{block.anchor}-{slug(t.title)}", t) for t in (*block.tables, *block.folded)]
+            elif isinstance(block, TableBlock):
+                found.append((f"table-{self.id}-{slug(block.table.title)}", block.table))
         return tuple(found)
 
 
@@ -193,6 +287,16 @@ def listed(items: Sequence[object]) -> str:
     """``a, b and c``."""
     words = [str(i) for i in items]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else "none"
+
+
+def slug(name: str) -> str:
+    """A name of lower-case letters, digits and dashes.
+
+    Example:
+        >>> slug("RigL 0.5 minus dense")
+        'rigl-0-5-minus-dense'
+    """
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower())) or "x"
 
 
 def human(name: str) -> str:

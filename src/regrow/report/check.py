@@ -233,19 +233,13 @@ def _summary(check: CheckView) -> Section:
                 "fig-summary",
                 "Accuracy by group of corruptions",
                 f"Means over types and severities; {_images(check)}.",
-                charts.by_corruption(rows, _spans(rows), order, looks, "accuracy, %"),
+                charts.by_corruption(rows, [{"label": label} for label in order], looks, "accuracy, %"),
                 "Accuracy on clean images and by group of corruptions.",
                 made,
                 keys=_keys(check),
             )
         )
     return Section("summary", "Summary", "Results", intro, (*blocks, TableBlock(made)))
-
-
-def _spans(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    labels = list(dict.fromkeys(r["label"] for r in rows))
-    values = {label: [r["value"] for r in rows if r["label"] == label] for label in labels}
-    return [{"label": label, "low": min(v), "high": max(v)} for label, v in values.items()]
 
 
 def _keys(check: CheckView) -> tuple[Key, ...]:
@@ -257,7 +251,7 @@ def _corruptions(check: CheckView) -> Section:
     made = check_tables(check)["cells"]
     columns = [str(s) for s in check.severities]
     rows = [
-        {"label": human(str(row[0])), "severity": s, "value": 100 * v}
+        {"label": human(str(row[0])), "corruption": row[0], "family": row[1], "severity": s, "value": 100 * v}
         for row in made.rows
         for s, v in zip(columns, row[2:-1], strict=True)
         if isinstance(v, float)
@@ -271,6 +265,7 @@ def _corruptions(check: CheckView) -> Section:
         charts.grid_of_accuracy(rows, [human(c) for c in check.corruptions], columns),
         "Accuracy for each corruption and severity.",
         made,
+        cells=True,
     )
     return Section("corruptions", "By corruption", "Results", intro, (figure,))
 

@@ -23,14 +23,16 @@ from regrow.report.blocks import (
     nothing,
     plural,
 )
+from regrow.report.parts import curve, looks, seeds_sentence, wide
 from regrow.report.pictures import MAP_SIDE, map_picture, scale_colours, sorted_map
-from regrow.report.result import looks, seeds_sentence
-from regrow.report.table import Column, Table, table
+from regrow.report.table import Table
 from regrow.study.view import RunView, StudyView
-from regrow.verdict.arms import Arm, mean
+from regrow.verdict.arms import Arm
 
 GROUP = "Inside the networks"
+#: A logged curve is drawn through so many of its points, and a chart has so many in all.
 MAX_POINTS = 80
+MAX_MARKS = 800
 MAX_LAYERS = 4
 MAX_MAP_ARMS = 6
 MAX_CHURN = 9
@@ -50,63 +52,35 @@ def training(view: StudyView, arms: Sequence[Arm]) -> Section:
         ("accuracy", "Accuracy on training batches", "accuracy, %", 100.0),
         ("density", "Density", "density", 1.0),
     ):
-        seeds = [
-            {"arm": a.name, "seed": r.seed, "x": x, "value": factor * y}
-            for a in arms
-            for r in a.done
-            for x, y in _curve(r, key)
-        ]
-        if not seeds:
-            continue
-        means = averaged(seeds, arms)
-        domain = (0.0, 1.05) if key == "density" else (0.0, 102.0) if key == "accuracy" else None
-        figures.append(
-            Figure(
-                f"fig-training-{key}",
-                title,
-                f"Strong line: mean over seeds ({seeds_sentence(arms)}). Thin lines: seeds. No error bars."
-                if key == "loss"
-                else "Lines as in the first chart.",
-                charts.lines(
-                    means, seeds, looks(arms), x_title="step", y_title=unit, height=210, labels=False, domain=domain
-                ),
-                f"{title} against the step for each arm.",
-                _wide(title, "Step", means, arms, factor),
-            )
+        figure = curve(
+            f"fig-training-{key}",
+            title,
+            {a.name: {r.seed: _curve(r, key, len(arms)) for r in a.done} for a in arms},
+            arms,
+            x_title="step",
+            y_title=unit,
+            factor=factor,
+            kind="percent" if factor == 100.0 else "share",
+            height=210,
+            domain=(0.0, 1.05) if key == "density" else (0.0, 102.0) if key == "accuracy" else None,
         )
+        figures += [figure] if figure else []
     if not figures:
         return Section("training", "Training", GROUP, intro, nothing("No finished run has logged any step yet."))
     return Section("training", "Training", GROUP, intro, (Grid(tuple(figures), 3),), legend=True)
 
 
-def _curve(run: RunView, key: str) -> list[tuple[int, float]]:
+def _curve(run: RunView, key: str, n_arms: int) -> list[tuple[float, float]]:
     points = [
-        (int(row["step"]), float(row[key])) for row in run.metrics if row.get(key) is not None and np.isfinite(row[key])
+        (float(row["step"]), float(row[key]))
+        for row in run.metrics
+        if row.get(key) is not None and np.isfinite(row[key])
     ]
-    if len(points) <= MAX_POINTS:
+    most = max(12, min(MAX_POINTS, MAX_MARKS // max(1, n_arms)))
+    if len(points) <= most:
         return points
-    chosen = np.unique(np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))
     return [points[i] for i in chosen]
-
-
-def averaged(rows: Sequence[dict[str, Any]], arms: Sequence[Arm]) -> list[dict[str, Any]]:
-    """Mean over seeds at each x that every seed of the arm has."""
-    found: dict[tuple[str, Any], list[float]] = {}
-    seeds: dict[str, set[int]] = {}
-    for row in rows:
-        found.setdefault((row["arm"], row["x"]), []).append(row["value"])
-        seeds.setdefault(row["arm"], set()).add(row["seed"])
-    order = {a.name: i for i, a in enumerate(arms)}
-    shared = [(arm, x, v) for (arm, x), v in found.items() if len(v) == len(seeds[arm])]
-    return [{"arm": arm, "x": x, "value": mean(v)} for arm, x, v in sorted(shared, key=lambda t: (order[t[0]], t[1]))]
-
-
-def _wide(title: str, x_title: str, means: Sequence[dict[str, Any]], arms: Sequence[Arm], factor: float) -> Table:
-    cells = {(r["arm"], r["x"]): r["value"] / factor for r in means}
-    xs = sorted({r["x"] for r in means})
-    kind = "percent" if factor == 100.0 else "share"
-    columns = (Column("x", x_title, "number"), *(Column(a.name, a.name, kind) for a in arms))  # type: ignore[arg-type]
-    return table(title, columns, [(x, *(cells.get((a.name, x)) for a in arms)) for x in xs])
 
 
 def topology(view: StudyView, arms: Sequence[Arm]) -> Section:
@@ -171,6 +145,7 @@ def _update_figures(changes: Table, sparse: Sequence[Arm]) -> list[Block]:
                 f"Dropped, returned and fresh links at each topology update of {arm.name}.",
                 Table(f"Updates of {arm.name}", changes.columns, tuple(by_arm[arm.name]), changes.note),
                 keys=tuple(Key(kind, f"churn-{i}") for i, kind in enumerate(CHURN)),
+                arm=arm.name,
             )
         )
     itop: list[dict[str, Any]] = [
@@ -197,7 +172,7 @@ def _update_figures(changes: Table, sparse: Sequence[Arm]) -> list[Block]:
                     domain=(max(0.0, low - 0.08), 1.03),
                 ),
                 "ITOP rate against the number of topology updates for each arm.",
-                _wide("ITOP rate by update", "Update", itop, moving, 1.0),
+                wide("ITOP rate by update", "update", itop, moving, 1.0, "share"),
             )
         )
     return [Grid(tuple(figures), 2)] if figures else []
@@ -305,36 +280,27 @@ def frequencies(view: StudyView, arms: Sequence[Arm]) -> Section:
     convention, images = known[0].get("convention", "not recorded"), known[0].get("n", "?")
     figures = []
     for kind, name in (("low", "Low frequencies kept"), ("high", "High frequencies kept")):
-        seeds = [
-            {"arm": a.name, "seed": r.seed, "x": float(p["radius"]), "value": 100 * float(p["accuracy"])}
-            for a in arms
-            for r in a.done
-            for p in (r.attenuation or {}).get(kind, ())
-        ]
-        if not seeds:
-            continue
-        means = averaged(seeds, arms)
         rule = "below the radius" if kind == "low" else "from the radius on"
-        figures.append(
-            Figure(
-                f"fig-frequencies-{kind}",
-                name,
-                f"Frequencies {rule} are kept. Strong line: mean over seeds ({seeds_sentence(arms)}, "
-                f"{images} images). Thin lines: seeds. No error bars.",
-                charts.lines(
-                    means,
-                    seeds,
-                    looks(arms),
-                    x_title="radius, cycles per image",
-                    y_title="accuracy, %",
-                    height=230,
-                    points=True,
-                    labels=False,
-                ),
-                f"Accuracy against the radius, {name.lower()}, for each arm.",
-                _wide(name, "Radius", means, arms, 100.0),
-            )
+        figure = curve(
+            f"fig-frequencies-{kind}",
+            name,
+            {
+                a.name: {
+                    r.seed: [(float(p["radius"]), float(p["accuracy"])) for p in (r.attenuation or {}).get(kind, ())]
+                    for r in a.done
+                }
+                for a in arms
+            },
+            arms,
+            x_title="radius, cycles per image",
+            y_title="accuracy, %",
+            words=f"Frequencies {rule} are kept; {images} images.",
+            factor=100.0,
+            kind="percent",
+            height=230,
+            points=True,
         )
+        figures += [figure] if figure else []
     where = {"follow": "the zero frequency follows the mask", "keep_dc": "the zero frequency is always kept"}.get(
         str(convention), ""
     )

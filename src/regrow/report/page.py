@@ -6,38 +6,44 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
 from regrow.report import mechanism, record, result
-from regrow.report.blocks import Section, human, plural
-from regrow.report.charts import SHAPES, colour, shape
+from regrow.report.blocks import Figure, Section, Strip, human, plural, slug
+from regrow.report.charts import CONFIG, SHAPES, colour, shape
+from regrow.report.claims import Headline, claims, headline, unjudged
 from regrow.report.finding import Finding, finding
 from regrow.report.table import shown
 from regrow.study.view import StudyView
-from regrow.verdict.arms import Arm, arms_of, mean, mean_name, over
+from regrow.verdict.arms import Arm, arms_of, by_family, mean, mean_name, over
+from regrow.verdict.model import Verdict
 
+#: The evidence in the order of the argument: whether there is a gain, where, at what price; why; and how it was made.
 SECTIONS = (
     result.summary,
+    result.sparsity,
     result.corruptions,
     result.severity,
-    result.sparsity,
     record.examples,
-    mechanism.training,
-    mechanism.topology,
-    mechanism.masks,
+    record.costs,
     mechanism.frequencies,
     mechanism.cues,
-    record.costs,
-    record.settings,
-    record.runs,
-    record.environment,
+    mechanism.masks,
+    mechanism.topology,
+    mechanism.training,
     record.notes,
+    record.runs,
+    record.settings,
+    record.environment,
     record.reproduce,
 )
+#: Longer tables show so many rows on the page; what is saved from it has all.
+MAX_ROWS = 150
 
 #: Paths of the legend's marks in a box of 12 by 12, by the name of Vega's shape.
 MARKS = {
@@ -55,11 +61,12 @@ assert set(MARKS) == set(SHAPES)
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """One arm of the legend."""
+    """One arm of the legend, and the method by which it is filtered."""
 
     name: str
     token: str
     path: str
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,10 +84,15 @@ class Page:
     Attributes:
         title: heading and title of the document.
         kicker: what kind of page it is.
-        finding: the words at its head.
+        finding: the words at its head where nothing was judged.
         facts: a few plain figures under them.
         sections: its parts in order.
         legend: the arms.
+        verdict: the head of a judged study, or None.
+        note: why there is no verdict, or empty.
+        problems: what must be known before any number.
+        owners: what is filtered by method: name of an arm or line -> its method.
+        families: what can be filtered by family.
     """
 
     title: str
@@ -89,27 +101,67 @@ class Page:
     facts: tuple[Fact, ...]
     sections: tuple[Section, ...]
     legend: tuple[LegendEntry, ...]
+    verdict: Headline | None = None
+    note: str = ""
+    problems: tuple[str, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
+    families: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> tuple[LegendEntry, ...]:
+        """One entry for each method: that of its first arm."""
+        first: dict[str, LegendEntry] = {}
+        for entry in self.legend:
+            if entry.method:
+                first.setdefault(entry.method, entry)
+        return tuple(first.values())
 
 
-def render(view: StudyView) -> str:
+def render(view: StudyView, verdict: Verdict | None = None) -> str:
     """The report of a study as one HTML document.
 
     Args:
         view: the study; finished or not.
+        verdict: what its claims came to; without one the page says why, and shows the numbers.
 
     Returns:
-        HTML that asks for nothing outside itself; the same view gives the same text.
+        HTML that asks for nothing outside itself; the same values give the same text.
     """
     arms = arms_of(view)
-    sections = tuple(make(view, arms) for make in SECTIONS)
+    judged = [arm.arm for claim in verdict.claims for arm in claim.arms] if verdict else []
     return compose(
-        Page(view.title or view.name, "regrow study", finding(view), _facts(view, arms), sections, legend_of(arms))
+        Page(
+            view.title or view.name,
+            f"regrow study · {view.name}" if view.title else "regrow study",
+            finding(view),
+            _facts(view, arms),
+            sections_of(view, verdict),
+            legend_of(arms),
+            headline(arms, verdict) if verdict else None,
+            "" if verdict else unjudged(view),
+            tuple(dict.fromkeys(map(str, (*view.problems, *(verdict.problems if verdict else ()))))),
+            _owners(arms, judged),
+            tuple(by_family(view.corruptions, view.families)),
+        )
     )
+
+
+def sections_of(view: StudyView, verdict: Verdict | None = None) -> tuple[Section, ...]:
+    """All parts of a study's page: the claims where they were judged, then the evidence."""
+    arms = arms_of(view)
+    evidence = tuple(make(view, arms) for make in SECTIONS)
+    return (claims(view, arms, verdict), *evidence) if verdict else evidence
+
+
+def _owners(arms: Sequence[Arm], judged: Sequence[str]) -> dict[str, str]:
+    methods = {a.method for a in arms}
+    found = {name: name for name in judged if name in methods}
+    return found | {result.line_name(a): a.method for a in arms} | {a.name: a.method for a in arms}
 
 
 def legend_of(arms: Sequence[Arm]) -> tuple[LegendEntry, ...]:
     """One entry per arm, in the look it has in every chart."""
-    return tuple(LegendEntry(a.name, colour(a.look), MARKS[shape(a.look)]) for a in arms)
+    return tuple(LegendEntry(a.name, colour(a.look), MARKS[shape(a.look)], a.method) for a in arms)
 
 
 def _facts(view: StudyView, arms: Sequence[Arm]) -> tuple[Fact, ...]:
@@ -158,20 +210,73 @@ def compose(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(human=human, shown=shown)
-    specs = {figure.id: figure.spec for section in page.sections for figure in section.figures}
-    scripts = [vega(), _asset("assets", "page.js")] if specs else [_asset("assets", "page.js")]
+    names = _table_names(page.sections)
+    environment.filters.update(human=human, shown=shown, slug=slug, saved_as=lambda table: names[id(table)])
+    figures = [figure for section in page.sections for figure in section.figures]
+    own = "(() => {\n" + "".join(_asset("assets", name) for name in SCRIPTS) + "})();"
+    scripts = [vega(), own] if figures else [own]
     groups: dict[str, list[Section]] = {}
     for section in page.sections:
         groups.setdefault(section.group, []).append(section)
     return environment.get_template("page.html.j2").render(
         page=page,
         groups=groups,
+        pictures=any(isinstance(b, Strip) and any(r.name for _, rows in b.panels for r in rows) for b in _blocks(page)),
+        max_rows=MAX_ROWS,
         css=Markup(_asset("assets", "page.css")),  # noqa: S704 (our own file)
         scripts=[Markup(s) for s in scripts],  # noqa: S704 (our own files)
-        specs=Markup(embedded(specs)),  # noqa: S704 (escaped by embedded)
+        specs=Markup(embedded({figure.id: figure.spec for figure in figures})),  # noqa: S704 (escaped by embedded)
+        saved=Markup(embedded(_saved(page.sections, names))),  # noqa: S704 (likewise)
+        settings=Markup(embedded(_settings(page, figures))),  # noqa: S704 (likewise)
         policy=_policy(scripts),
     )
+
+
+#: Parts of the page's one script, in order.
+SCRIPTS = ("state.js", "charts.js", "save.js", "filter.js", "cells.js", "page.js")
+
+
+def _blocks(page: Page) -> list[object]:
+    return [block for section in page.sections for block in section.blocks]
+
+
+def _table_names(sections: Sequence[Section]) -> dict[int, str]:
+    """Name of each table, by the object itself: unique on the page, and the name of the file it is saved as."""
+    names: dict[int, str] = {}
+    for name, made in (pair for section in sections for pair in section.tables):
+        taken, tried, n = set(names.values()), name, 1
+        while tried in taken:
+            n += 1
+            tried = f"{name}-{n}"
+        names.setdefault(id(made), tried)
+    return names
+
+
+def _saved(sections: Sequence[Section], names: Mapping[int, str]) -> dict[str, dict[str, str]]:
+    """Every table as it is saved: unrounded for programs, rounded for papers."""
+    return {
+        names[id(made)]: {"csv": made.to_csv(), "tex": made.to_latex() + "\n", "md": made.to_markdown() + "\n"}
+        for section in sections
+        for _, made in section.tables
+    }
+
+
+def _settings(page: Page, figures: Sequence[Figure]) -> dict[str, Any]:
+    """What the page's script must know of the study."""
+    return {
+        "config": CONFIG,
+        "paper": themes()["light"],
+        "owners": dict(page.owners),
+        "titles": {figure.id: figure.title for figure in figures},
+    }
+
+
+@lru_cache(maxsize=1)
+def themes() -> dict[str, dict[str, str]]:
+    """Colours and fonts of the page by theme and token, read from its style sheet: ``light`` and ``dark``."""
+    roots = re.findall(r":root \{(.*?)\}", _asset("assets", "page.css"), re.S)
+    light, dark = (dict(re.findall(r"--([a-z0-9-]+):\s*([^;]+);", text)) for text in roots[:2])
+    return {"light": light, "dark": light | dark}
 
 
 def embedded(value: object) -> str:

@@ -64,7 +64,7 @@ def strip(
                 for s, x in zip(severities, cells, strict=True)
             )
             if any(p for _, p in pictures):
-                rows.append(StripRow(human(name), family, pictures))
+                rows.append(StripRow(human(name), family, pictures, name))
         panels.append((first, tuple(rows)))
     height, width = next(iter(there.values())).shape[1:3]
     caption = f"{n} of the evaluated images, {width} × {height} pixels, "  # noqa: RUF001
@@ -95,8 +95,8 @@ def costs(view: StudyView, arms: Sequence[Arm]) -> Section:
         "mask saves no time."
     )
     if not any(a.done for a in arms):
-        return Section("costs", "Costs", GROUP, intro, nothing("No run has finished, so nothing was measured."))
-    return Section("costs", "Costs", GROUP, intro, (TableBlock(tables.costs(view, arms)),))
+        return Section("costs", "Costs", "Results", intro, nothing("No run has finished, so nothing was measured."))
+    return Section("costs", "Costs", "Results", intro, (TableBlock(tables.costs(view, arms)),))
 
 
 def settings(view: StudyView, arms: Sequence[Arm]) -> Section:

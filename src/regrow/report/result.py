@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from regrow.report import charts, tables
-from regrow.report.blocks import Block, Figure, Grid, Prose, Section, TableBlock, human, listed, nothing, plural
+from regrow.report.blocks import Block, Figure, Grid, Key, Prose, Section, TableBlock, human, listed, nothing, plural
 from regrow.report.finding import underfit_sentence
+from regrow.report.parts import drawn_seeds, looks, seeds_sentence
 from regrow.report.table import Column, Table, Value, table
 from regrow.study.view import RunView, StudyView
 from regrow.verdict.arms import (
@@ -28,21 +29,6 @@ from regrow.verdict.arms import (
 #: More arms than these are in the tables alone, where a chart would be too crowded or the page too heavy.
 MAX_HEAT_MAPS = 9
 GROUP = "Results"
-
-
-def looks(arms: Sequence[Arm]) -> list[tuple[str, int]]:
-    """Name and look of each arm."""
-    return [(a.name, a.look) for a in arms]
-
-
-def seeds_sentence(arms: Sequence[Arm]) -> str:
-    """How many finished runs stand behind each arm."""
-    counts = {len(a.done) for a in arms if a.done}
-    if not counts:
-        return "no finished run"
-    if len(counts) == 1:
-        return f"{plural(counts.pop(), 'seed')} per arm"
-    return "; ".join(f"{a.name}: {plural(len(a.done), 'seed')}" for a in arms)
 
 
 def images_sentence(view: StudyView) -> str:
@@ -141,6 +127,8 @@ def interval_sentence(found: Sequence[Difference]) -> str:
     with_interval = [d for d in found if d.low is not None]
     if not with_interval:
         most = max((d.n for d in found), default=0)
+        if most >= 3:
+            return "No interval: the differences do not vary over the seeds."
         return f"No interval: it needs three paired seeds and there {'is' if most == 1 else 'are'} {most}."
     text = "Bar: 95 % interval of the paired t over seeds."
     return text if len(with_interval) == len(found) else text + " Arms with fewer than three paired seeds have none."
@@ -180,19 +168,17 @@ def _spoken(rows: Sequence[dict[str, Any]], *, sign: bool = False) -> str:
 def corruptions(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Which corruptions hurt, and where an arm differs from dense."""
     intro = "Accuracy under each corruption, and how far each sparse arm is from dense in every cell."
-    order, rows, spans = [], [], []
+    order: list[dict[str, str]] = []
+    rows: list[dict[str, Any]] = []
     seen = ""
     for family, name in in_family_order(view):
         heading = f"{family.upper()}{'' if name in view.common else ', EXTRA'}"
         if heading != seen:
-            order.append(heading)
+            order.append({"label": heading, "family": family})
             seen = heading
         label = human(name)
-        order.append(label)
-        here = mean_rows(arms, over(view, [name]), label=label)
-        rows += here
-        if here:
-            spans.append({"label": label, "low": min(r["value"] for r in here), "high": max(r["value"] for r in here)})
+        order.append({"label": label, "family": family})
+        rows += mean_rows(arms, over(view, [name]), label=label, corruption=name, family=family)
     if not rows:
         return Section(
             "corruptions",
@@ -208,9 +194,10 @@ def corruptions(view: StudyView, arms: Sequence[Arm]) -> Section:
             f"Points: mean over severities {listed(view.severities)} and seeds ({seeds_sentence(arms)}, "
             f"{images_sentence(view)}). "
             "Grey line: from the lowest to the highest arm; it is not an error bar.",
-            charts.by_corruption(rows, spans, order, looks(arms), "accuracy, %"),
+            charts.by_corruption(rows, order, looks(arms), "accuracy, %"),
             "Accuracy of each arm under each corruption, grouped by family; the figures are in the table below.",
             tables.corruptions(view, arms),
+            cells=True,
         )
     ]
     blocks += _heat_maps(view, arms)
@@ -229,7 +216,7 @@ def _heat_maps(view: StudyView, arms: Sequence[Arm]) -> list[Block]:
     figures = []
     for arm, cells in made[:MAX_HEAT_MAPS]:
         rows = [
-            {"label": human(str(row[0])), "severity": s, "value": 100 * v}
+            {"label": human(str(row[0])), "corruption": row[0], "family": row[1], "severity": s, "value": 100 * v}
             for row in cells.rows
             for s, v in zip(columns, row[2:], strict=True)
             if isinstance(v, float)
@@ -243,6 +230,8 @@ def _heat_maps(view: StudyView, arms: Sequence[Arm]) -> list[Block]:
                 charts.heat_map(rows, order, columns, limit),
                 f"Difference of {arm.name} to dense for each corruption and severity, in points.",
                 cells,
+                arm=arm.name,
+                cells=True,
             )
         )
     if not figures:
@@ -279,22 +268,24 @@ def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
         if not [m for m in means if m["x"] != "clean"]:
             continue
         whole = name == "common"
+        thin, bands, which = drawn_seeds(seeds)
         title = f"{mean_name(view)} by severity" if whole else f"{name.capitalize()} ({plural(len(group), 'type')})"
         figures.append(
             Figure(
                 f"fig-severity-{name}",
                 title,
                 f"Strong line: mean over {plural(len(group), 'type')} and seeds "
-                f"({seeds_sentence(arms)}). Thin lines: seeds. No error bars. The axis does not start at zero."
+                f"({seeds_sentence(arms)}). {which} No error bars. The axis does not start at zero."
                 if whole
                 else f"{listed([human(c) for c in group])}. Lines as in the first chart.",
                 charts.lines(
                     means,
-                    seeds,
+                    thin,
                     looks(arms),
                     x_title="severity",
                     y_title="accuracy, %",
                     height=270 if whole else 170,
+                    bands=bands,
                     ordinal=["clean", *levels],
                     points=True,
                     labels=whole,
@@ -302,6 +293,7 @@ def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
                 ),
                 f"Accuracy by severity for each arm, {title}.",
                 tables.severities(view, arms) if whole else _severity_table(view, arms, group, title),
+                family="" if whole else name,
             )
         )
     if not figures:
@@ -386,7 +378,7 @@ def sparsity(view: StudyView, arms: Sequence[Arm]) -> Section:
         )
         return Section("sparsity", title, GROUP, intro, (Prose(why, "empty"),))
     rows, means, intervals = difference_rows(found)
-    method = {d.arm.name: _line_name(d.arm) for d in found}
+    method = {d.arm.name: line_name(d.arm) for d in found}
     first: dict[str, int] = {}
     for d in found:
         first.setdefault(method[d.arm.name], d.arm.look % charts.N_COLOURS)
@@ -408,11 +400,10 @@ def sparsity(view: StudyView, arms: Sequence[Arm]) -> Section:
     return Section("sparsity", title, GROUP, intro, (figure,))
 
 
-def _line_name(arm: Arm) -> str:
+def line_name(arm: Arm) -> str:
+    """What the arms of one method share in a chart over sparsities."""
     return " ".join([arm.method, *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in arm.axes)])
 
 
-def _line_keys(first: dict[str, int]) -> Any:
-    from regrow.report.blocks import Key
-
+def _line_keys(first: dict[str, int]) -> tuple[Key, ...]:
     return tuple(Key(name, charts.colour(look)) for name, look in first.items())

@@ -12,8 +12,9 @@ from typing import Literal
 #: A value of a table; ``None`` means that there is none.
 Value = str | int | float | None
 
-#: How a column is printed. ``percent`` and ``points`` hold fractions in [0, 1] and are multiplied by 100 in print only.
-Kind = Literal["text", "integer", "number", "percent", "points", "share", "probability"]
+#: How a column is printed. ``percent`` and ``points`` hold fractions in [0, 1] and are multiplied by 100 in print only;
+#: ``signed`` holds differences in the unit that its heading names; ``verdict`` the word of a verdict.
+Kind = Literal["text", "integer", "number", "percent", "points", "signed", "share", "probability", "verdict"]
 
 MISSING = "–"  # noqa: RUF001 (an en dash is what an empty cell of a printed table shows)
 MINUS = "\u2212"
@@ -36,7 +37,7 @@ class Column:
     @property
     def is_number(self) -> bool:
         """Whether the column is set flush right."""
-        return self.kind != "text"
+        return self.kind not in ("text", "verdict")
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,29 @@ class Table:
         rule = "| " + " | ".join("--:" if c.is_number else ":--" for c in self.columns) + " |"
         return "\n".join([head, rule, *("| " + " | ".join(map(_markdown, row)) + " |" for row in self.printed())])
 
+    def to_latex(self) -> str:
+        r"""A ``tabular`` with the rules of booktabs and rounded values; nothing in a cell can become a command.
+
+        Example:
+            >>> columns = (Column("arm", "Arm"), Column("clean", "Clean", "percent"))
+            >>> print(Table("Scores", columns, (("a_b", 0.5),)).to_latex())
+            % Scores
+            \begin{tabular}{lr}
+            \toprule
+            Arm & Clean \\
+            \midrule
+            a\_b & 50.0 \% \\
+            \bottomrule
+            \end{tabular}
+        """
+        lines = [
+            "% " + " ".join(self.title.split()),
+            rf"\begin{{tabular}}{{{''.join('lr'[c.is_number] for c in self.columns)}}}",
+        ]
+        lines += [r"\toprule", _latex_row([c.label for c in self.columns]), r"\midrule"]
+        lines += [_latex_row(row) for row in self.printed()]
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
     def to_csv(self) -> str:
         """CSV with column keys and unrounded values; missing values are empty; fractions stay in [0, 1]."""
         out = io.StringIO()
@@ -97,6 +121,22 @@ class Table:
         writer.writerow([c.key for c in self.columns])
         writer.writerows([["" if v is None else v for v in row] for row in self.rows])
         return out.getvalue()
+
+
+#: What LaTeX would read as a command, and the signs of our own prints that its plain fonts lack.
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+        ">": r"\textgreater{}", "|": r"\textbar{}", MINUS: "$-$", MISSING: "--", "\u00d7": r"$\times$",
+        "\r": " ", "\n": " ", **{sign: "\\" + sign for sign in "&%$#_{}"},
+    }
+)  # fmt: skip
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    # A row that begins with a bracket would be read as an argument of the line break before it.
+    texts = [text.translate(_LATEX) for text in cells]
+    return " & ".join("{}" + text if text.startswith("[") else text for text in texts) + r" \\"
 
 
 def _markdown(text: str) -> str:
@@ -124,6 +164,8 @@ def _number(x: float, kind: Kind) -> str:
         return f"{100 * x:.1f} %"
     if kind == "points":
         return f"{_unsigned_zero(100 * x, 2):+.2f}" if round(100 * x, 2) else "0.00"
+    if kind == "signed":
+        return f"{_unsigned_zero(x, 2):+.2f}" if round(x, 2) else "0.00"
     if kind == "share":
         return f"{x:.3f}"
     if kind == "probability":

@@ -18,18 +18,28 @@ from regrow.study.kinds import cell_notes
 from regrow.study.load import load_study
 from regrow.study.store import Store
 from regrow.study.summaries import write_summaries
-from regrow.study.view import CLEAN, CellScore
+from regrow.study.view import CLEAN, CellScore, StudyView
+from regrow.verdict import Verdict, judge
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, verdict: Verdict | None = None) -> Path:
     """Make ``report.html`` of a study anew.
+
+    Args:
+        folder: the study.
+        verdict: what its head says; without it the registered claims are judged, where there are any.
 
     Returns:
         The page.
     """
     page = Store(folder).report
-    files.write_text(page, render(load_study(folder)))
+    view = load_study(folder)
+    files.write_text(page, render(view, verdict or _judged(view)))
     return page
+
+
+def _judged(view: StudyView) -> Verdict | None:
+    return judge(view) if (view.registration or {}).get("claims") else None
 
 
 def finding_text(folder: Path) -> str:
@@ -77,7 +87,7 @@ def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     """Write what others need to check a study's numbers, without checkpoints and images.
 
     The summaries of :mod:`regrow.study.summaries`, ``environment.json``, ``finding.txt``, ``report.html``, and
-    ``tables/NAME.csv`` and ``.md``.
+    ``tables/NAME.csv``, ``.md`` and ``.tex``.
 
     Args:
         folder: the study.
@@ -98,7 +108,8 @@ def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     write_summaries(view, store.load(), out, store)
     files.write_json(out / "environment.json", dict(view.environment))
     files.write_text(out / "finding.txt", finding_text(folder) + "\n")
-    files.write_text(out / "report.html", render(view))
+    files.write_text(out / "report.html", render(view, _judged(view)))
     for name, table in tables(view).items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv())
         files.write_text(out / "tables" / f"{name}.md", table.to_markdown())
+        files.write_text(out / "tables" / f"{name}.tex", table.to_latex() + "\n")
