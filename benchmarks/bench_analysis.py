@@ -1,7 +1,7 @@
 """How long do the analyses of one trained network take?
 
 ResNet-18 of width 64 at 32 pixels, masks at sparsity 0.5, in this machine's fastest arithmetic and with all threads,
-made-up images and weights: the time depends on neither. Every analysis that a study makes of a run, as it is made, after
+made-up images and weights: the time depends on neither. Every analysis that a study makes of a run, after
 one batch to warm up. Bar: 180 s for all on two cores with bf16 in hardware, 300 s without.
 """
 
