@@ -36,7 +36,7 @@ def _options(
 app.command("demo", epilog="Example:  regrow demo")(study.demo)
 app.command("study", epilog="Example:  regrow study quick/cifar10 --out runs/cifar10")(study.study)
 app.command("rehearse", epilog="Example:  regrow rehearse paper/s4 --micro-batch 16")(rehearse.rehearse)
-app.command("verdict", epilog="Example:  regrow verdict results/quick-cifar10")(verdict.verdict)
+app.command("verdict", epilog="Example:  regrow verdict runs/quick-cifar10")(verdict.verdict)
 app.command("report", epilog="Example:  regrow report runs/demo --publish results/demo")(study.report)
 app.command("check", epilog="Example:  regrow check --model runs/demo/runs/set-s0.5-seed0 --images photos")(check.check)
 app.command("corrupt", epilog="Example:  regrow corrupt cifar10 --out CIFAR-10-C --corruptions brightness,contrast")(
