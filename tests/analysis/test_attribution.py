@@ -361,13 +361,13 @@ def test_similarities_are_those_of_plain_loops() -> None:
     a, b = (images(4, 6, seed)[:, 0].round(decimals=1).relu() for seed in (0, 1))
     for found, single in (
         (analysis.cosine(a, b), lambda u, v: float(u @ v / (u.norm() * v.norm()))),
-        (analysis.rank_correlation(a, b), lambda u, v: spearmanr(u, v).statistic),
+        (analysis.map_rank_correlation(a, b), lambda u, v: spearmanr(u, v).statistic),
     ):
         expected = [single(u.flatten(), v.flatten()) for u, v in zip(a, b, strict=True)]
         np.testing.assert_allclose(found, expected, atol=1e-6)
     zero = torch.zeros_like(a)
     assert np.isnan(analysis.cosine(a, zero)).all()
-    assert np.isnan(analysis.rank_correlation(a, zero + 2)).all()
+    assert np.isnan(analysis.map_rank_correlation(a, zero + 2)).all()
 
 
 def test_high_share_is_that_of_a_wave_and_its_harmonics() -> None:
@@ -404,7 +404,7 @@ def test_twins_compare_each_network_with_itself(captum) -> None:
     np.testing.assert_allclose(again, direct.numpy(), atol=2e-3 * float(direct.abs().max()))
     row = found.rows[1]
     cams = [analysis.grad_cam(second, x, labels).maps for x in (clean, corrupted)]
-    ranks = analysis.rank_correlation(*cams)
+    ranks = analysis.map_rank_correlation(*cams)
     assert row["layer"] == "layer3"
     assert row["n"] == 6
     assert row["n_compared"] == int(np.isfinite(ranks).sum())

@@ -24,6 +24,7 @@ from regrow.analysis.attribution_twins import (
     Twins,
     cosine,
     high_share,
+    map_rank_correlation,
     twins,
 )
 from regrow.analysis.corruption_spectrum import (
@@ -152,6 +153,7 @@ __all__ = [
     "largest",
     "layer_rows",
     "magnitude_masks",
+    "map_rank_correlation",
     "mask_overlap",
     "measure_aliasing",
     "no_spectrum",

@@ -104,13 +104,14 @@ def cosine(a: Tensor, b: Tensor) -> Floats:
     return _cosine(_flat(a), _flat(b))
 
 
-def rank_correlation(a: Tensor, b: Tensor) -> Floats:
+def map_rank_correlation(a: Tensor, b: Tensor) -> Floats:
     """Spearman's correlation over the places of each map and its twin, ties at their mean rank: (N,).
 
     NaN where a map is constant.
 
     Example:
-        >>> rank_correlation(torch.tensor([[[1.0, 2.0, 9.0]]]), torch.tensor([[[-1.0, 0.0, 0.1]]])).round(6).tolist()
+        >>> a, b = torch.tensor([[[1.0, 2.0, 9.0]]]), torch.tensor([[[-1.0, 0.0, 0.1]]])
+        >>> map_rank_correlation(a, b).round(6).tolist()
         [1.0]
     """
     ranks = [rankdata(_flat(maps), axis=1) for maps in (a, b)]
@@ -158,7 +159,7 @@ def _checked(clean: Tensor, corrupted: Tensor, names: Sequence[str], methods: Se
 
 
 def _row(method: str, network: str, clean: Attribution, corrupted: Attribution) -> dict[str, Any]:
-    ranks = rank_correlation(clean.maps, corrupted.maps)
+    ranks = map_rank_correlation(clean.maps, corrupted.maps)
     compared = np.isfinite(ranks)
     return {
         "method": method,
