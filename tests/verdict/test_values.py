@@ -209,7 +209,7 @@ def test_holm_can_take_support_away(filled, claim_of) -> None:
 
 
 def test_a_small_sure_difference_that_holm_takes_away_is_open_and_not_equivalent(filled, claim_of) -> None:
-    """t = 3.1 with 4 degrees of freedom: the 95 % interval excludes zero, 3 p = 0.11, and all lies inside the margin."""
+    """t = 3.1, 4 degrees of freedom: the 95 % interval excludes zero, 3 p = 0.11, and all lies inside the margin."""
     claim = claim_of(filled({"a": (0.2, 0.2 * 5**0.5 / 3.1), "b": (0.0, 0.2), "c": (0.0, 0.2)}))
     one = claim.arms[0].comparisons[0]
     assert 0 < one.low < one.high < 0.5
@@ -225,6 +225,14 @@ def test_the_seeds_that_would_settle_it_have_the_power(filled, claim_of) -> None
     assert "34 paired seeds would see a difference of 0.5 points" in claim.settle
     t, shift = stats.t.ppf(0.975, 33), 0.5 * 34**0.5
     assert stats.nct.sf(t, 33, shift) + stats.nct.cdf(-t, 33, shift) >= 0.8
+
+
+def test_fewer_seeds_than_the_claim_asks_for_settle_nothing(filled, claim_of) -> None:
+    """Three seeds would see 0.5 at a deviation of 0.1; the claim asks for five all the same."""
+    claim = claim_of(filled({"a": (0.35, 0.1)}, claim={"margin": 0.3, "material": 0.5}))
+    assert claim.value == "inconclusive"
+    assert claim.arms[0].comparisons[0].seeds_needed == 3
+    assert claim.settle.startswith("5 paired seeds would see a difference of 0.5 points")
 
 
 def test_the_order_of_the_values_is_the_reader_s() -> None:
