@@ -30,6 +30,7 @@ ENTRIES: list[tuple[dict, Role]] = [
     ({"name": "dense", "training": {"augment": {"augmix": {}}}}, "other"),
     ({"name": "dense", "training": {"augment": {"gaussian_noise": {"sd": 0.1}, "mixup": 0.2}}}, "other"),
     ({"name": "dense", "training": {"augment": None}}, "other"),
+    ({"name": "dense", "training": {"augment": ["gaussian_noise"]}}, "other"),
     ({"name": "dense", "training": {"lr": 0.3}}, "other"),
     ({"name": "dense", "model": {"dropout": 0.2}}, "dropout"),
     ({"name": "dense", "model": {"blurpool": True}}, "blurpool"),
@@ -67,6 +68,8 @@ ENTRIES: list[tuple[dict, Role]] = [
     ({"name": "static", "source": EARLY}, "rewound"),
     ({"name": "static", "source": TICKET}, "rewound"),
     ({"name": "static", "source": {"label": "dense"}}, "other"),
+    ({"name": "snip", "source": FINAL}, "other"),
+    ({"name": "gmp", "source": PRUNED}, "other"),
     ({"name": "rigl", "source": PRUNED}, "other"),  # rewires
     # dynamic
     ({"name": "rigl"}, "dst"),

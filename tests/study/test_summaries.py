@@ -148,6 +148,8 @@ def test_problems_that_were_known_when_it_was_published_stay(study) -> None:
         ("study.json", lambda p: p.write_text("[]")),
         ("study.json", lambda p: change(p, schema=0)),
         ("study.json", lambda p: files.write_json(p, {"schema": 2})),
+        ("study.json", lambda p: change(p, tier="T3")),
+        ("study.json", lambda p: change(p, name="other")),
         ("study.yaml", lambda p: p.write_text("runs: [")),
         ("study.yaml", lambda p: p.write_text(p.read_text().replace("steps: 1\n", "steps: 2\n"))),
         ("study.yaml", lambda p: p.write_text(p.read_text().replace(f"- {NAME}", "- other-s0.5-seed1"))),

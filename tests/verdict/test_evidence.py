@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from regrow import corruptions, files
+from regrow.verdict import Evidence
 
 STATIC = {"name": "static"}
 
@@ -161,20 +164,13 @@ def test_each_control_says_how_much_of_the_gap_it_closes(fifteen, claim_of) -> N
     assert without.text == "Not run: dynamic sparse training without weight decay."
 
 
-def test_figures_without_bounds_are_null_in_the_file(fifteen, verdict, tmp_path) -> None:
-    """A gap of exactly zero in some seeds: the bootstrap of the closure has no bounds, and the file is still JSON."""
-    methods = ["dense", {"name": "set", "label": "a"}, {"name": "dense", "label": "l1", "training": {"l1": 1e-5}}]
-    gain = [0.0, 3.0, 3.0]
-
-    def value(run, cell):
-        own = gain[run.settings.seeds.init] * {"dense": 0, "a": 1, "l1": 0.5}[run.label]
-        return 50 + own + run.settings.seeds.init
-
-    found = verdict(fifteen("C7", value, methods, seeds=3))
-    files.write_json(tmp_path / "v.json", found.as_json())
-    text = (tmp_path / "v.json").read_text()
-    assert "Infinity" not in text
-    assert "NaN" not in text
+def test_figures_without_bounds_are_null_in_the_file(filled, verdict, tmp_path) -> None:
+    found = verdict(filled({"a": (1.0, 0.5)}))
+    odd = Evidence("odd", "no bounds", {"low": -math.inf, "both": (math.nan, 1.0), "fine": 2})
+    claims = (replace(found.claims[0], evidence=(odd,)),)
+    files.write_json(tmp_path / "verdict.json", replace(found, claims=claims).as_json())
+    stored = files.read_json(tmp_path / "verdict.json")
+    assert stored["claims"][0]["evidence"][0]["numbers"] == {"low": None, "both": [None, 1.0], "fine": 2}
 
 
 def test_the_gain_without_weight_decay_is_shown(fifteen, claim_of) -> None:
@@ -254,20 +250,24 @@ def test_masks_without_a_null_say_so(masks, claim_of) -> None:
 
 
 def curves(accuracy: float, clean: float) -> dict:
+    """Radius curves of which those with a hard edge and unclipped pixels are the registered ones; they come last."""
     from regrow import analysis
 
     low, high = analysis.registered_radii(32)
 
-    def rows(radii):
-        return [{"radius": r, "accuracy": accuracy + r / 1000} for r in radii]
+    def rows(radii, registered):
+        return [{"radius": r, "accuracy": accuracy + r / 1000 if registered else 0.1} for r in radii]
+
+    ways = [(edge, clip) for edge in (2.0, "hard") for clip in (True, False)]
 
     return {
         "radius_curves": {
             "clean_accuracy": clean,
             "curves": [
-                {"convention": c, "edge": edge, "clip": False, "n": 9, "low": rows(low), "high": rows(high)}
+                {"convention": c, "edge": edge, "clip": clip, "n": 9}
+                | {"low": rows(low, (edge, clip) == ways[-1]), "high": rows(high, (edge, clip) == ways[-1])}
                 for c in ("follow", "keep_dc")
-                for edge in ("hard", 2.0)
+                for edge, clip in ways
             ],
         }
     }
@@ -277,10 +277,10 @@ def curves(accuracy: float, clean: float) -> dict:
 def filtered(made):
     """A study judged by accuracy on filtered images, with a heat map and a gradient by a function of the run."""
 
-    def make(claim, accuracy, bands=None, share=None):
+    def make(claim, accuracy, bands=None, share=None, clean=lambda run: 0.8):
         study = made(claims=[claim])
         for run in study.runs:
-            analyses = curves(accuracy(run), 0.8)
+            analyses = curves(accuracy(run), clean(run))
             if bands is not None:
                 error = {name: {"mean": value, "cells": 5} for name, value in bands(run).items()}
                 analyses |= {"heat_map": {"summary": {"error": error, "layers": {}}}}
@@ -297,10 +297,13 @@ def test_the_radius_metric_is_the_loss_at_the_registered_radii(filtered, claim_o
     def accuracy(run):
         return 0.5 + 0.1 * (run.label == "a") + noise[int(run.label == "a"), run.settings.seeds.init]
 
+    def clean(run):
+        return 0.8 + 0.02 * (run.label == "a")
+
     for claim in ("C5a", "C5b"):
-        found = claim_of(filtered(claim, accuracy))
+        found = claim_of(filtered(claim, accuracy, clean=clean))
         for one in found.arms[0].comparisons:
-            assert list(one.by_seed) == pytest.approx(100 * (0.1 + noise[1] - noise[0]))
+            assert list(one.by_seed) == pytest.approx(100 * (0.1 - 0.02 + noise[1] - noise[0]))
         assert found.value == ("supported" if claim == "C5a" else "refuted")
 
 

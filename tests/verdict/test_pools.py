@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from regrow import corruptions
+from regrow.study.load import load_study
 from regrow.study.view import CLEAN
+from regrow.verdict import judge
 
 EVALUATION = {
     "corruptions": [
@@ -66,6 +70,27 @@ def test_controls_are_pooled_over_the_same_sparsities(made, claim_of) -> None:
         np.mean([table[f"a-s{s}-seed{k}"] - table[f"static-s{s}-seed{k}"] for s in (0.3, 0.5)]) for k in range(5)
     ]
     assert list(one.by_seed) == pytest.approx(expected)
+
+
+def test_a_control_that_lacks_one_of_the_sparsities_is_no_control(made) -> None:
+    study = made(claim={"against": ["static"]}, controls=["static"], sparsity=[0.3, 0.5])
+    study.fill({"dense": np.arange(5.0), "a": np.arange(5.0) ** 1.1, "static": np.arange(5.0)})
+    view = load_study(study.folder)
+    (whole,) = judge(view).claims
+    assert whole.arms[0].comparisons[0].n == 5
+    (short,) = judge(replace(view, runs=[r for r in view.runs if (r.method, r.sparsity) != ("static", 0.3)])).claims
+    assert short.value == "not testable"
+    assert short.why_not == "nothing to compare with: a static random mask of equal layer densities was not run"
+
+
+@pytest.mark.parametrize("state", ["running", "failed", "planned"])
+def test_cells_of_a_run_that_is_not_done_do_not_count(made, claim_of, state: str) -> None:
+    """It was trained once and is being trained again: what lies there is of the first time."""
+    study = made(seeds=6)
+    for run in study.runs:
+        again = {"state": state} if run.name == "a-s0.5-seed2" else {}
+        study.write(run, dict.fromkeys(study.cells, 60.0 + seed_of(run) ** 1.1 * (run.label == "a")), **again)
+    assert claim_of(study).arms[0].comparisons[0].seeds == (0, 1, 3, 4, 5)
 
 
 def test_an_arm_outside_the_range_of_the_claim_cannot_be_judged(made, claim_of) -> None:

@@ -156,11 +156,12 @@ def p_of(d: np.ndarray, direction: str, margin: float) -> float:
     return float(lower if direction == "not_below" else max(lower, upper))
 
 
-@pytest.mark.parametrize("direction", ["greater", "not_below", "equal"])
-def test_every_number_and_value_agrees_with_scipy(made, claim_of, direction) -> None:
+@pytest.mark.parametrize(
+    ("direction", "margin"), [("greater", 0.0), ("greater", 0.3), ("not_below", 0.5), ("equal", 0.5)]
+)
+def test_every_number_and_value_agrees_with_scipy(made, claim_of, direction, margin) -> None:
     """Four arms of random effects in 25 studies of each direction; Holm's family is the methods."""
-    rng = np.random.default_rng(["greater", "not_below", "equal"].index(direction))
-    margin = 0.0 if direction == "greater" else 0.5
+    rng = np.random.default_rng([round(10 * margin), len(direction)])
     study = made("abcd", 6, claim={"direction": direction, "margin": margin, "equivalence": 0.4})
     seen = set()
     for number in range(25):
@@ -190,7 +191,8 @@ def test_every_number_and_value_agrees_with_scipy(made, claim_of, direction) -> 
             assert arm.value == one.value == expected(d, adjusted, direction, margin, 0.4)
             seen.add(arm.value)
     wanted = {"supported", "refuted", "inconclusive"}
-    assert seen == (wanted | {"equivalent"} if direction == "greater" else wanted)
+    # below a margin of 0.3 all that is equivalent is refuted already
+    assert seen == (wanted | {"equivalent"} if (direction, margin) == ("greater", 0.0) else wanted)
 
 
 def test_holm_can_take_support_away(filled, claim_of) -> None:
@@ -206,6 +208,15 @@ def test_holm_can_take_support_away(filled, claim_of) -> None:
     assert one.family == "methods: 3"
 
 
+def test_a_small_sure_difference_that_holm_takes_away_is_open_and_not_equivalent(filled, claim_of) -> None:
+    """t = 3.1, 4 degrees of freedom: the 95 % interval excludes zero, 3 p = 0.11, and all lies inside the margin."""
+    claim = claim_of(filled({"a": (0.2, 0.2 * 5**0.5 / 3.1), "b": (0.0, 0.2), "c": (0.0, 0.2)}))
+    one = claim.arms[0].comparisons[0]
+    assert 0 < one.low < one.high < 0.5
+    assert one.p < 0.05 < one.p_holm
+    assert [arm.value for arm in claim.arms] == ["inconclusive", "equivalent", "equivalent"]
+
+
 def test_the_seeds_that_would_settle_it_have_the_power(filled, claim_of) -> None:
     """d_z = 0.5: 34 seeds for a power of 80 % (noncentral t)."""
     claim = claim_of(filled({"a": (0.3, 1.0)}, claim={"material": 0.5}))
@@ -214,6 +225,14 @@ def test_the_seeds_that_would_settle_it_have_the_power(filled, claim_of) -> None
     assert "34 paired seeds would see a difference of 0.5 points" in claim.settle
     t, shift = stats.t.ppf(0.975, 33), 0.5 * 34**0.5
     assert stats.nct.sf(t, 33, shift) + stats.nct.cdf(-t, 33, shift) >= 0.8
+
+
+def test_fewer_seeds_than_the_claim_asks_for_settle_nothing(filled, claim_of) -> None:
+    """Three seeds would see 0.5 at a deviation of 0.1; the claim asks for five all the same."""
+    claim = claim_of(filled({"a": (0.35, 0.1)}, claim={"margin": 0.3, "material": 0.5}))
+    assert claim.value == "inconclusive"
+    assert claim.arms[0].comparisons[0].seeds_needed == 3
+    assert claim.settle.startswith("5 paired seeds would see a difference of 0.5 points")
 
 
 def test_the_order_of_the_values_is_the_reader_s() -> None:

@@ -147,6 +147,12 @@ def load_summaries(folder: Path) -> StudyView:
         raise DataError(f"{folder / 'study.json'} is damaged: {missing[0]} is missing.", "publish the study again.")
     store = Store(folder)
     content, problems = store.load(), list(whole["problems"])
+    for key in ("name", "tier"):  # the recipe has a digest, and what a study may say hangs on its tier
+        if whole[key] != content["recipe"][key]:
+            raise DataError(
+                f"{folder / 'study.json'} says {key} {whole[key]}, the recipe {content['recipe'][key]}.",
+                "publish the study again.",
+            )
     planned = cache(lambda: {run.name: run for run in store.planned()})
     runs = [_read(store, str(name), planned) for name in content["runs"]]
     strange = sorted({path.stem for path in (folder / "runs").glob("*.json")} - {run.name for run in runs})
