@@ -209,6 +209,7 @@ def test_a_users_claim_cannot_become_markup(study: Study, verdict: Verdict) -> N
 def test_charts_of_claims_are_valid_vega_lite(page: str) -> None:
     import altair as alt
 
-    for id, spec in specs_of(page).items():
-        if id.startswith("fig-claim"):
-            alt.LayerChart.from_dict(spec)
+    claims = [spec for id, spec in specs_of(page).items() if id.startswith("fig-claim")]
+    assert claims
+    for spec in claims:
+        alt.LayerChart.from_dict(spec)  # raises where a spec does not hold to the schema

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from regrow.report.finding import finding, tier_sentence, underfit_sentence
+from regrow.report.finding import finding, underfit_sentence
 from regrow.study.view import StudyView
+from regrow.verdict.tiers import tier_sentence
 
 Study = Callable[..., StudyView]
 CLAIMS = (

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from regrow import files
+from regrow.errors import InputError
 from regrow.evaluation.records import load_record
 from regrow.study.load import load_study
 from regrow.study.store import Store
@@ -75,6 +76,13 @@ def test_masks_curves_and_heat_maps_reach_the_verdict(whole: Path) -> None:
 
 def test_summaries_give_the_verdict_of_the_store(whole: Path) -> None:
     assert judge(load_study(published(whole))).as_json() == judge(load_study(whole)).as_json()
+
+
+def test_summaries_without_what_was_evaluated_are_refused(whole: Path) -> None:
+    folder = published(whole)
+    (folder / "study.json").unlink()
+    with pytest.raises(InputError, match=r"without study\.json"):
+        load_study(folder)
 
 
 def test_the_file_holds_the_whole_verdict(whole: Path) -> None:

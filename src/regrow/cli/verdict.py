@@ -44,7 +44,7 @@ def lines(found: Verdict) -> list[str]:
         words = "".join(f" ({quality})" for quality in qualities if quality)
         text += ["", f"{claim.id}  {claim.title}: {claim.value}{words}; {claim.headline}"]
         if claim.why_not:
-            text.append(f"    {claim.why_not[0].upper()}{claim.why_not[1:]}.")
+            text.append(f"    {claim.why_not}.")
         else:
             for arm in claim.arms:
                 details = ", ".join(filter(None, [arm.size, arm.cause]))

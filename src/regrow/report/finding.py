@@ -18,14 +18,8 @@ from regrow.verdict.arms import (
     over,
     train_accuracy,
 )
+from regrow.verdict.tiers import tier_sentence
 
-TIERS = {
-    "T0": "tier T0: shows the path, judges nothing",
-    "T0c": "tier T0c: shows spreads, does not judge the paper",
-    "T1": "tier T1: a short run at full width",
-    "T2": "tier T2: a run of middle length",
-    "T3": "tier T3: the full length of the reference",
-}
 #: Below so many paired seeds an interval is shown and nothing is concluded.
 CLAIM_SEEDS = 5
 
@@ -45,11 +39,6 @@ class Finding:
     tier: str
     labels: tuple[str, ...]
     controls: str
-
-
-def tier_sentence(tier: str) -> str:
-    """What a study of this tier may say, as one fixed sentence."""
-    return TIERS.get(tier, f"tier {tier}")
 
 
 def finding(view: StudyView) -> Finding:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow import data, files
-from regrow.errors import DataError
+from regrow.errors import DataError, InputError
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.execute import run_answers
 from regrow.study.kinds import kind_of
@@ -33,13 +33,18 @@ def load_study(folder: Path) -> StudyView:
     Of a run whose files cannot be read, or do not belong together, only that is known: it is ``damaged`` and says why.
 
     Raises:
-        InputError: no study in the folder.
+        InputError: no study in the folder, or summaries of an earlier regrow.
         DataError: a file of the study as a whole is damaged.
     """
     if is_published(folder):
         return load_summaries(folder)
     store = Store(folder)
     content, recipe = store.load(), store.recipe()
+    if any((folder / "runs").glob("*.json")):  # a store has folders there
+        raise InputError(
+            f"{folder} holds summaries of an earlier regrow, without study.json.",
+            "publish the study again: `regrow report STUDY --publish DIR`.",
+        )
     try:
         cells: CellSet | None = open_cells(store.cells, recipe.data.name)
     except DataError:

@@ -35,6 +35,8 @@ Role = Literal[
     "other",
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
+#: Those that the paper's claims ask for as controls.
+CONTROLS = ROLES[ROLES.index("static") : ROLES.index("blurpool") + 1]
 
 #: How each role is called in a sentence.
 WORDS: Mapping[Role, str] = {

@@ -17,7 +17,7 @@ from regrow.training.checkpoint import load_weights
 SPECTRUM_IMAGES, SPECTRUM_IMAGES_MADE = 200, 32
 #: Images a batch.
 BATCH = 50
-VERSION = 1
+VERSION = 2
 
 
 def analyse_study(store: Store, cells: CellSet, planned: Sequence[PlannedRun]) -> None:

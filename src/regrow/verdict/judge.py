@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from regrow.study.claims import ClaimSettings, Registration
-from regrow.study.roles import WORDS, Role
+from regrow.study.roles import CONTROLS, WORDS, Role
 from regrow.study.view import StudyView
 from regrow.verdict import words
 from regrow.verdict.comparing import FEWEST_SEEDS, compare, in_family
@@ -22,25 +22,6 @@ from regrow.verdict.pools import Pool, named, pools, references
 from regrow.verdict.problems import problems
 from regrow.verdict.registered import registered_claims
 from regrow.verdict.tiers import judges_paper, tier_sentence
-
-#: Controls that the claims of the paper ask for, as a study's page lists them.
-CONTROLS: tuple[Role, ...] = (
-    "static",
-    "final_mask",
-    "snip",
-    "pruned",
-    "gradual_pruning",
-    "rewound",
-    "pulse",
-    "narrow",
-    "weight_decay",
-    "l1",
-    "dropout",
-    "early_stop",
-    "equal_compute",
-    "no_decay",
-    "blurpool",
-)
 
 
 def judge(view: StudyView, extra: Sequence[ClaimSettings] = ()) -> Verdict:

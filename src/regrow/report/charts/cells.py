@@ -15,6 +15,37 @@ def heat_map(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str], 
     """
     import altair as alt
 
+    scale = alt.Scale(
+        domain=[-limit, 0, limit], range=["$div-low", "$div-mid", "$div-high"], interpolate="rgb", clamp=True
+    )
+    value = alt.Tooltip("value:Q", title="points", format="+.2f")
+    return _cells(rows, order, columns, scale, value, figures="+.1f", size=9.5, step=23, labels=118)
+
+
+def grid_of_accuracy(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str]) -> Spec:
+    """Accuracies as coloured cells with their figures. Rows: label, severity, value (per cent)."""
+    import altair as alt
+
+    scale = alt.Scale(domain=[0, 100], range=["$div-mid", "$seq-high"], interpolate="rgb")
+    value = alt.Tooltip("value:Q", title="%", format=".2f")
+    return _cells(rows, order, columns, scale, value, figures=".1f", size=11, step=26, labels=140)
+
+
+def _cells(
+    rows: Sequence[Row],
+    order: Sequence[str],
+    columns: Sequence[str],
+    scale: Any,
+    value: Any,
+    *,
+    figures: str,
+    size: float,
+    step: int,
+    labels: int,
+) -> Spec:
+    """Corruptions by severities: a coloured cell with its figure, which opens the images of the cell."""
+    import altair as alt
+
     data = Data()
     x = alt.X(
         "severity:O",
@@ -22,44 +53,14 @@ def heat_map(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str], 
         sort=list(columns),
         axis=alt.Axis(labelAngle=0, orient="bottom", domain=False, ticks=False),
     )
-    y = alt.Y("label:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=118, domain=False, ticks=False))
+    y = alt.Y("label:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=labels, domain=False, ticks=False))
     base = alt.Chart(data(rows)).encode(x=x, y=y)
-    scale = alt.Scale(
-        domain=[-limit, 0, limit], range=["$div-low", "$div-mid", "$div-high"], interpolate="rgb", clamp=True
-    )
-    tip = [
-        alt.Tooltip("label:N", title="corruption"),
-        alt.Tooltip("severity:O"),
-        alt.Tooltip("value:Q", title="points", format="+.2f"),
-    ]
-    cells = base.mark_rect(stroke="$paper", strokeWidth=1.5, cursor="pointer").encode(
+    tip = [alt.Tooltip("label:N", title="corruption"), alt.Tooltip("severity:O"), value]
+    coloured = base.mark_rect(stroke="$paper", strokeWidth=1.5, cursor="pointer").encode(
         color=alt.Color("value:Q", scale=scale, title=None), tooltip=tip
     )
-    figures = base.mark_text(fontSize=9.5, color="$ink").encode(text=alt.Text("value:Q", format="+.1f"), tooltip=tip)
-    return finish(alt.layer(cells, figures), data, step=23, lines=len(order), by="label")
-
-
-def grid_of_accuracy(rows: Sequence[Row], order: Sequence[str], columns: Sequence[str]) -> Spec:
-    """Accuracies as coloured cells with their figures. Rows: label, severity, value (per cent)."""
-    import altair as alt
-
-    data = Data()
-    x = alt.X(
-        "severity:O", title="severity", sort=list(columns), axis=alt.Axis(labelAngle=0, domain=False, ticks=False)
-    )
-    y = alt.Y("label:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=140, domain=False, ticks=False))
-    base = alt.Chart(data(rows)).encode(x=x, y=y)
-    scale = alt.Scale(domain=[0, 100], range=["$div-mid", "$seq-high"], interpolate="rgb")
-    tip = [
-        alt.Tooltip("label:N", title="corruption"),
-        alt.Tooltip("severity:O"),
-        alt.Tooltip("value:Q", title="%", format=".2f"),
-    ]
-    cells = base.mark_rect(stroke="$paper", strokeWidth=1.5, cursor="pointer").encode(
-        color=alt.Color("value:Q", scale=scale, title=None), tooltip=tip
-    )
-    figures = base.mark_text(fontSize=11, color="$ink").encode(text=alt.Text("value:Q", format=".1f"), tooltip=tip)
-    return finish(alt.layer(cells, figures), data, step=26, lines=len(order), by="label")
+    text = base.mark_text(fontSize=size, color="$ink").encode(text=alt.Text("value:Q", format=figures), tooltip=tip)
+    return finish(alt.layer(coloured, text), data, step=step, lines=len(order), by="label")
 
 
 def shares(rows: Sequence[Row], order: Sequence[str], parts: Sequence[str]) -> Spec:
