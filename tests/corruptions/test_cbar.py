@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage, stats
 
 from regrow.corruptions import corrupt, get, names
-from regrow.corruptions.cbar import warps
+from regrow.corruptions.cbar import spectra, warps
 from regrow.corruptions.cbar.grid import sample
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -136,3 +136,13 @@ def test_the_legacy_stream_is_used_as_one_image_at_a_time_would(severity):
         expected = [_photons_and_read_out(rng, level, *noise) for level in levels[name]]
         result = corrupt(images, name, severity, rng=np.random.RandomState(severity), mode="exact")
         np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("seed", [83, 230])  # a gradient in use is drawn as (0, 0)
+def test_perlin_noise_knows_no_direction_without_length(seed):
+    image = np.full((1, 64, 64, 3), 100, np.uint8)
+    noisy = spectra.perlin_noise(image, np.array([seed]), 0.5)
+    _, gradients = spectra._lattice(seed)
+    assert not gradients[:256].all(axis=1).all()
+    assert np.isfinite(gradients).all()
+    assert noisy.min() >= 100 - 1  # clouds lie between half and full white

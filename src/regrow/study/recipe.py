@@ -82,7 +82,7 @@ class OnImages(Settings):
     """An analysis of the network on test images."""
 
     images: int | None = Field(
-        default=None, ge=0, description="first n test images; null = the usual number up to 64 pixels, else none"
+        default=None, ge=0, description="first n test images; null = the usual number up to 32 pixels, else none"
     )
 
 

@@ -91,7 +91,8 @@ def _lattice(seed: int) -> tuple[npt.NDArray[np.int64], Floats]:
     bits, n = np.random.RandomState(seed), _CELLS + 2
     raw = bits.randint(0, 1 << 31, (_CELLS + n, 2))
     gradients = ((raw % (2 * _CELLS)) - _CELLS) / _CELLS
-    gradients /= np.sqrt((gradients**2).sum(axis=1, keepdims=True))
+    length = np.sqrt((gradients**2).sum(axis=1, keepdims=True))
+    gradients /= np.where(length == 0, 1.0, length)  # (0, 0) is drawn for one image in 510: no direction, not NaN
     table = list(range(_CELLS))
     for i in range(_CELLS - 1, -1, -1):
         j = int(bits.randint(0, 1 << 31)) % _CELLS

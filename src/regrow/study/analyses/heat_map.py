@@ -9,7 +9,7 @@ from regrow.study.analyses import Analysis, Subject
 
 
 def make(subject: Subject) -> dict[str, Any] | None:
-    """The map and its means over rings and bands; by default of images of up to 64 pixels alone."""
+    """The map and its means over rings and bands; by default of images of up to 32 pixels alone."""
     chosen, spec = subject.chosen.heat_map, subject.spec
     n = subject.n_images(chosen.images, usual=64)
     eps = chosen.eps or EPS_32 * spec.image_size / 32

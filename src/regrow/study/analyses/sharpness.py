@@ -13,7 +13,7 @@ from regrow.study.analyses import Analysis, Subject
 def make(subject: Subject) -> dict[str, Any] | None:
     """Largest Hessian eigenvalue, rise in random directions and up the gradient, over active weights of one test batch.
 
-    By default of images of up to 64 pixels alone.
+    By default of images of up to 32 pixels alone.
     """
     n = subject.n_images(subject.chosen.sharpness.images, usual=50)
     if n == 0 or subject.spec.frames is not None:
