@@ -132,9 +132,10 @@ def test_the_contrast_of_families_is_told_without_headroom_too(fifteen, claim_of
     assert found.numbers["mean"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_gains_are_ranked_against_the_measured_shares(fifteen, claim_of) -> None:
+def test_gains_are_ranked_against_the_high_frequencies_added_or_taken(fifteen, claim_of) -> None:
+    """By the geometric mean over severities; a severity that has no ratio is left out."""
     names = corruptions.common_names()
-    share = {name: k / 20 for k, name in enumerate(names)}
+    ratio = {name: 2.0 ** (k - 7) for k, name in enumerate(names)}
     gains = dict(zip(names, np.random.default_rng(1).permutation(15) / 10, strict=True))
 
     def value(run, cell):
@@ -144,12 +145,18 @@ def test_gains_are_ranked_against_the_measured_shares(fifteen, claim_of) -> None
     (found,) = named(claim_of(study), "gain against high frequencies")
     assert found.text.startswith("Not computed")
     content = json.loads((study.folder / "study.json").read_text())
-    content["analyses"] = {"corruption_spectra": {"share": share}}
+    rows = [
+        {"corruption": n, "severities": [{"high_power_ratio": v} for v in (r / 3, 3 * r, None)]}
+        for n, r in ratio.items()
+        for n, r in ratio.items()
+    ]
+    content["analyses"] = {"corruption_spectra": {"rows": rows}}
     files.write_json(study.folder / "study.json", content)
     (found,) = named(claim_of(study), "gain against high frequencies")
-    rho = stats.spearmanr([share[n] for n in names], [gains[n] for n in names]).statistic
+    rho = stats.spearmanr([ratio[n] for n in names], [gains[n] for n in names]).statistic
     assert found.numbers["rho"] == pytest.approx(rho)
     assert found.numbers["gains"] == pytest.approx(gains)
+    assert found.numbers["ratios"] == pytest.approx(ratio)
 
 
 def test_each_control_says_how_much_of_the_gap_it_closes(fifteen, claim_of) -> None:

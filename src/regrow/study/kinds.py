@@ -21,7 +21,8 @@ from regrow.study.recipe import EvaluationSettings
 GROUPS: dict[str, Callable[[], list[str]]] = {
     "common": corruptions.common_names,
     "imagenet-c": corruptions.names,
-    "imagenet-c-bar": lambda: corruptions.names("c-bar"),
+    "imagenet-c-bar": lambda: _c_bar_of("imagenet"),
+    "cifar10-c-bar": lambda: _c_bar_of("cifar"),
     "imagenet-3dcc": lambda: corruptions.names("3dcc"),
 }
 
@@ -54,7 +55,11 @@ def _c_bar() -> list[list[str]]:
     """All types, and those that were published for each size of images."""
     names = corruptions.names("c-bar")
     columns = sorted({column for name in names for column in corruptions.get(name).settings})
-    return [names, *([name for name in names if column in corruptions.get(name).settings] for column in columns)]
+    return [names, *(_c_bar_of(column) for column in columns)]
+
+
+def _c_bar_of(column: str) -> list[str]:
+    return [name for name in corruptions.names("c-bar") if column in corruptions.get(name).settings]
 
 
 def _3dcc() -> list[list[str]]:

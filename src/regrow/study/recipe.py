@@ -39,7 +39,7 @@ class EvaluationSettings(Settings):
 
     corruptions: list[str] = Field(
         default_factory=list,
-        description="names, or groups: common, imagenet-c, imagenet-c-bar, imagenet-3dcc; "
+        description="names, or groups: common, imagenet-c, imagenet-c-bar, cifar10-c-bar, imagenet-3dcc; "
         "empty = imagenet-c, of clips all of `column`",
     )
     column: Literal["kinetics", "ssv2", "vitta", "imagenet"] = Field(

@@ -220,10 +220,10 @@ def _contrast(case: Case, m: Metric, name: str) -> list[Evidence]:
 
 
 def _rank_trend(case: Case) -> list[Evidence]:
-    """Gain of each type against its share of high frequencies."""
+    """Gain of each type against the high frequencies that it adds or takes away."""
     name = "gain against high frequencies"
-    shares = (case.view.analyses.get("corruption_spectra") or {}).get("share", {})
-    types = [c for c in case.registered.corruptions if shares.get(c) is not None and c in case.view.corruptions]
+    ratios = power_ratios(case.view.analyses.get("corruption_spectra") or {})
+    types = [c for c in case.registered.corruptions if ratios.get(c) is not None and c in case.view.corruptions]
     if len(types) < 4:
         return [Evidence(name, "Not computed: the spectra of the corruptions were not measured.", {})]
     found = []
@@ -233,14 +233,28 @@ def _rank_trend(case: Case) -> list[Evidence]:
         known = {c: gain for c, gain in gains.items() if gain is not None}
         if len(known) < 4:
             continue
-        test = spearman([shares[c] for c in known], list(known.values()))
+        test = spearman([ratios[c] for c in known], list(known.values()))
         ends = f", 95 % interval {signed(test.low)} to {signed(test.high)}" if test.low is not None else ""
         text = (
-            f"{pool.label}: rank correlation of gain and high-frequency share over {plural(len(known), 'type')} "
+            f"{pool.label}: rank correlation of gain and high-frequency power over {plural(len(known), 'type')} "
             f"{signed(test.rho)}{ends}, permutation p {probability(test.p)}. Types of a family go together, so this "
             "describes and does not judge."
         )
-        found.append(Evidence(name, text, {**asdict(test), "gains": known, "shares": {c: shares[c] for c in known}}))
+        found.append(Evidence(name, text, {**asdict(test), "gains": known, "ratios": {c: ratios[c] for c in known}}))
+    return found
+
+
+def power_ratios(spectra: Mapping[str, Any]) -> dict[str, float]:
+    """Corruption -> power of its images at high frequencies over that of the clean ones: above 1 where it adds them.
+
+    The geometric mean over severities. The share of the *difference* does not serve: blur and noise both change high
+    frequencies, one takes them and one adds them.
+    """
+    found = {}
+    for row in spectra.get("rows", ()):
+        ratios = [one["high_power_ratio"] for one in row["severities"] if one.get("high_power_ratio")]
+        if ratios:
+            found[row["corruption"]] = float(np.exp(np.mean(np.log(ratios))))
     return found
 
 
