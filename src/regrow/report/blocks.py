@@ -109,10 +109,11 @@ class MapRow:
 
 @dataclass(frozen=True)
 class Maps:
-    """Mask maps: one row per layer, one cell per arm."""
+    """Mask maps: one row per layer, one cell per arm; behind the words of ``folded``, if there are any."""
 
     rows: tuple[MapRow, ...]
     caption: str
+    folded: str = ""
     kind: ClassVar[str] = "maps"
 
 

@@ -23,7 +23,7 @@ from regrow.report.blocks import (
     nothing,
     plural,
 )
-from regrow.report.parts import curve, looks, seeds_sentence, wide
+from regrow.report.parts import curve, in_depth, looks, seeds_sentence, wide
 from regrow.report.pictures import MAP_SIDE, map_picture, scale_colours, sorted_map
 from regrow.report.table import Table
 from regrow.study.view import RunView, StudyView
@@ -234,7 +234,7 @@ def _sparse_layers(runs: Sequence[tuple[Arm, RunView]]) -> list[str]:
             here = density.get(name, float(kernel.mean()) / max(1, full))
             if here < 1 and kernel.ndim == 2 and kernel.size:
                 found.setdefault(name)
-    return list(found)
+    return in_depth(found, [arm for arm, _ in runs])
 
 
 def _map_row(layer: str, runs: Sequence[tuple[Arm, RunView]], seed: int) -> MapRow:
@@ -264,48 +264,6 @@ def _map_row(layer: str, runs: Sequence[tuple[Arm, RunView]], seed: int) -> MapR
         else ()
     )
     return MapRow(layer, shape, k, colours, tuple(cells))
-
-
-def frequencies(view: StudyView, arms: Sequence[Arm]) -> Section:
-    """Accuracy when low or high spatial frequencies are removed."""
-    intro = (
-        "Every test image is filtered in the Fourier plane before the network sees it. A curve that "
-        "stays high when only low "
-        "frequencies are kept belongs to a network that needs little of the fine detail."
-    )
-    title = "Frequencies"
-    known = [r.attenuation for a in arms for r in a.done if r.attenuation]
-    if not known:
-        return Section("frequencies", title, GROUP, intro, nothing("No finished run has attenuation curves."))
-    convention, images = known[0].get("convention", "not recorded"), known[0].get("n", "?")
-    figures = []
-    for kind, name in (("low", "Low frequencies kept"), ("high", "High frequencies kept")):
-        rule = "below the radius" if kind == "low" else "from the radius on"
-        figure = curve(
-            f"fig-frequencies-{kind}",
-            name,
-            {
-                a.name: {
-                    r.seed: [(float(p["radius"]), float(p["accuracy"])) for p in (r.attenuation or {}).get(kind, ())]
-                    for r in a.done
-                }
-                for a in arms
-            },
-            arms,
-            x_title="radius, cycles per image",
-            y_title="accuracy, %",
-            words=f"Frequencies {rule} are kept; {images} images.",
-            factor=100.0,
-            kind="percent",
-            height=230,
-            points=True,
-        )
-        figures += [figure] if figure else []
-    where = {"follow": "the zero frequency follows the mask", "keep_dc": "the zero frequency is always kept"}.get(
-        str(convention), ""
-    )
-    note = Prose(f"Convention “{convention}”{': ' + where if where else ''}.", "")
-    return Section("frequencies", title, GROUP, intro, (Grid(tuple(figures), 2), note), legend=True)
 
 
 def cues(view: StudyView, arms: Sequence[Arm]) -> Section:

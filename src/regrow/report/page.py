@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from regrow.report import mechanism, record, result
+from regrow.report import mechanism, published, record, result, spatial, spectral
 from regrow.report.blocks import Figure, Section, Strip, human, plural, slug
 from regrow.report.charts import CONFIG, SHAPES, colour, shape
 from regrow.report.claims import Headline, claims, headline, unjudged
@@ -31,10 +31,19 @@ SECTIONS = (
     result.severity,
     record.examples,
     record.costs,
-    mechanism.frequencies,
+    published.published,
+    spectral.corruption_spectra,
+    spectral.frequencies,
+    spectral.single_frequencies,
+    spectral.loss_gradient,
+    spectral.kernels,
+    spectral.aliasing,
     mechanism.cues,
+    spatial.placement,
     mechanism.masks,
+    spatial.film,
     mechanism.topology,
+    spatial.sharpness,
     mechanism.training,
     record.notes,
     record.runs,

@@ -7,7 +7,7 @@ table behind it; a section is then little more than reading ``run.analyses[NAME]
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from regrow.report import charts
 from regrow.report.blocks import Figure, Prose, Section, Strip, StripRow, plural
 from regrow.report.pictures import IMAGE_SIDE, image_picture
 from regrow.report.table import Column, Kind, Table, table
+from regrow.study.view import at
 from regrow.verdict.arms import Arm, mean, spread
 
 #: More single lines than these are drawn as a band: one standard deviation over the seeds.
@@ -38,6 +39,32 @@ def empty(id: str, title: str, group: str, intro: str, why: str) -> Section:
 def looks(arms: Sequence[Arm]) -> list[tuple[str, int]]:
     """Name and look of each arm."""
     return [(a.name, a.look) for a in arms]
+
+
+def of_runs(arms: Sequence[Arm], path: str) -> dict[str, dict[int, Any]]:
+    """What analyses of finished runs found at a dotted path: arm name -> seed -> value, where there is one."""
+    found = {a.name: {r.seed: at(r.analyses, path) for r in a.done} for a in arms}
+    return {arm: {seed: v for seed, v in by.items() if v is not None} for arm, by in found.items()}
+
+
+def in_depth(names: Iterable[str], arms: Sequence[Arm]) -> list[str]:
+    """Layers in the order of the network, as plans tell it; files hold them by name. Unknown ones come last."""
+    plan = [str(layer["name"]) for a in arms for run in a.runs for layer in run.plan.get("layers", ())]
+    place = {name: i for i, name in enumerate(dict.fromkeys(plan))}
+    return sorted(dict.fromkeys(names), key=lambda name: place.get(name, len(place)))
+
+
+def curves_of(
+    arms: Sequence[Arm], path: str, x: str, y: str, change: Callable[[Sequence[Any]], Sequence[Any]] | None = None
+) -> Curves:
+    """Rows at a dotted path as curves of ``y`` over ``x``; ``change`` is applied to the rows of a run before."""
+    return {
+        arm: {
+            seed: [(float(row[x]), float(row[y])) for row in (change(rows) if change else rows) if row[y] is not None]
+            for seed, rows in by.items()
+        }
+        for arm, by in of_runs(arms, path).items()
+    }
 
 
 def seeds_sentence(arms: Sequence[Arm]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 import zlib
@@ -22,6 +23,7 @@ from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
 from regrow.study.summaries import is_published, load_summaries
 from regrow.study.view import CLEAN, STAND_IN, CellScore, RunView, StudyView
+from regrow.training.film import FILM, MaskFilm, load_film
 
 EXAMPLES = 2
 Kernels = dict[str, npt.NDArray[np.integer[Any]]]
@@ -88,8 +90,21 @@ def load_study(folder: Path) -> StudyView:
         registration=registration,
         registered_at=str(content.get("planned_at", "")) if registration else "",
         analyses=analyses,
+        films=_films(store, runs),
         problems=problems,
     )
+
+
+def _films(store: Store, runs: list[RunView]) -> dict[str, MaskFilm]:
+    """The masks over training of the first finished run of each arm that rewires; one that cannot be read is none."""
+    found: dict[str, MaskFilm] = {}
+    for run in {run.arm: run for run in reversed(runs) if run.state == "done"}.values():
+        film = None
+        with contextlib.suppress(DataError):
+            film = load_film(store.run(run.name) / FILM)
+        if film is not None and len(film.updates) > 1:
+            found[run.name] = film
+    return found
 
 
 #: Below this many steps between updates a new link has little time to outgrow the drop threshold.

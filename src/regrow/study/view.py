@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from regrow.training.film import MaskFilm
 
 #: A cell of the evaluation: corruption name and severity; the clean images are ``("clean", 0)``.
 Cell = tuple[str, int]
 CLEAN: Cell = ("clean", 0)
 #: Family of types that stand in for others; they are part of no mean.
 STAND_IN = "stand-in"
+
+
+def at(values: Any, path: str) -> Any:
+    """What lies at a dotted path of nested mappings; None where there is nothing.
+
+    Example:
+        >>> at({"a": {"b": 1}}, "a.b"), at({"a": 1}, "a.b")
+        (1, None)
+    """
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
 
 
 @dataclass(frozen=True)
@@ -123,6 +138,7 @@ class StudyView:
         registration: the claims as they were registered before the first run, with their digest; None where none were.
         registered_at: when they were, in UTC.
         analyses: name -> what analyses of the study as a whole found (spectra of the corruptions ...), as JSON values.
+        films: run name -> masks over training, of one run of each arm that rewires.
         problems: what must be known before any number: results that are missing, damaged or not comparable.
     """
 
@@ -146,4 +162,5 @@ class StudyView:
     registration: Mapping[str, Any] | None = None
     registered_at: str = ""
     analyses: Mapping[str, Any] = field(default_factory=dict)
+    films: Mapping[str, MaskFilm] = field(default_factory=dict)
     problems: Sequence[str] = ()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from regrow import analysis
 from regrow.study.claims import MetricSettings, Registration
-from regrow.study.view import CLEAN, STAND_IN, Cell, RunView, StudyView
+from regrow.study.view import CLEAN, STAND_IN, Cell, RunView, StudyView, at
 from regrow.verdict.arms import accuracy, by_family, complete
 
 Images = npt.NDArray[np.float64]
@@ -179,9 +179,7 @@ def _concentration(settings: MetricSettings, view: StudyView, registered: Regist
 
 def _stored(settings: MetricSettings, view: StudyView, registered: Registration) -> Metric:
     def of_run(run: RunView) -> float | None:
-        found: Any = run.result if settings.kind == "result" else run.analyses
-        for key in settings.path.split("."):
-            found = found.get(key) if isinstance(found, Mapping) else None
+        found = at(run.result if settings.kind == "result" else run.analyses, settings.path)
         is_number = isinstance(found, int | float) and not isinstance(found, bool)
         return float(found) if is_number and math.isfinite(found) else None
 

@@ -8,7 +8,7 @@ page filters them.
 
 from regrow.report.charts.cells import churn, grid, grid_of_accuracy, heat_map, shares
 from regrow.report.charts.claims import claim_forest
-from regrow.report.charts.results import by_corruption, forest, lines, sparsities, strip
+from regrow.report.charts.results import by_corruption, forest, lines, scatter, sparsities, strip
 from regrow.report.charts.tools import CONFIG, N_COLOURS, SHAPES, Looks, Row, Spec, colour, shape
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "grid_of_accuracy",
     "heat_map",
     "lines",
+    "scatter",
     "shape",
     "shares",
     "sparsities",

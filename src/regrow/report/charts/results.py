@@ -9,7 +9,7 @@ from regrow.report.charts.tools import SIGNED, Data, Ink, Looks, Row, Spec, doma
 
 
 def strip(rows: Sequence[Row], means: Sequence[Row], arms: Looks, title: str) -> Spec:
-    """One line per arm: a light dot for each seed, a tick at the mean. Rows: arm, seed, value in per cent."""
+    """One line per arm: a light dot for each seed, a tick at the mean. Rows: arm, seed, value."""
     import altair as alt
 
     data = Data()
@@ -19,7 +19,7 @@ def strip(rows: Sequence[Row], means: Sequence[Row], arms: Looks, title: str) ->
     tip = [
         alt.Tooltip("arm:N", title="arm"),
         alt.Tooltip("seed:N", title="seed"),
-        alt.Tooltip("value:Q", title="%", format=".2f"),
+        alt.Tooltip("value:Q", title=title, format=".4~r"),
     ]
     dots = (
         alt.Chart(data(rows))
@@ -34,7 +34,7 @@ def strip(rows: Sequence[Row], means: Sequence[Row], arms: Looks, title: str) ->
             y=y,
             color=ink.colour,
             opacity=ink.opacity(1.0),
-            tooltip=[tip[0], alt.Tooltip("value:Q", title="mean %", format=".2f")],
+            tooltip=[tip[0], alt.Tooltip("value:Q", title=f"mean, {title}", format=".4~r")],
         )
     )
     return finish(alt.layer(dots, ticks), data, step=38, lines=len(arms), by="arm")
@@ -196,9 +196,9 @@ def lines(
             "x:O", title=x_title, sort=list(ordinal), scale=alt.Scale(domain=list(ordinal)), axis=alt.Axis(labelAngle=0)
         )
     else:
-        x = alt.X(
-            "x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickCount=5, format="~s")
-        )
+        large = max((abs(float(r["x"])) for r in means), default=0.0) >= 1000
+        axis = alt.Axis(tickCount=5, format="~s" if large else "~g")
+        x = alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=axis)
     tip = [
         alt.Tooltip("arm:N", title="arm"),
         alt.Tooltip("x", type="nominal" if ordinal else "quantitative", title=x_title),
@@ -260,6 +260,50 @@ def lines(
         )
         room = (0 if ordinal else 20) + 7 * min(18, max((len(r["arm"]) for r in ends), default=0))
     return finish(alt.layer(*parts), data, height=height, room=room)
+
+
+def scatter(rows: Sequence[Row], arms: Looks, *, x_title: str, y_title: str, cut: float, height: int = 320) -> Spec:
+    """A point per corruption and arm over a ratio, on a logarithmic axis, with lines at no gain and at ``cut``.
+
+    Args:
+        rows: arm, corruption, label, family, x (above 0), value (signed).
+        arms: name and look of each arm.
+        x_title: of the x axis.
+        y_title: of the y axis.
+        cut: ratio at which nothing changes.
+        height: of the plot in pixels.
+    """
+    import altair as alt
+
+    data = Data()
+    ink = Ink(arms)
+    x = alt.X("x:Q", title=x_title, scale=alt.Scale(type="log", nice=False, padding=16), axis=alt.Axis(tickCount=5))
+    y = alt.Y(
+        "value:Q",
+        title=y_title,
+        scale=alt.Scale(domain=list(domain_of([0.0, *(float(r["value"]) for r in rows)])), nice=False),
+        axis=alt.Axis(tickCount=5, labelExpr=SIGNED),
+    )
+    level = alt.Chart(data([{"value": 0}])).mark_rule(color="$ink-soft", strokeWidth=1.25).encode(y="value:Q")
+    same = alt.Chart(data([{"x": cut}])).mark_rule(color="$rule-strong", strokeDash=[4, 4]).encode(x="x:Q")
+    points = (
+        alt.Chart(data(rows))
+        .mark_point(size=80, filled=True, strokeWidth=0, cursor="pointer")
+        .encode(
+            x=x,
+            y=y,
+            color=ink.colour,
+            shape=ink.shape,
+            opacity=ink.opacity(0.85),
+            tooltip=[
+                alt.Tooltip("label:N", title="corruption"),
+                alt.Tooltip("arm:N", title="arm"),
+                alt.Tooltip("x:Q", title=x_title, format=".3~r"),
+                alt.Tooltip("value:Q", title=y_title, format="+.2f"),
+            ],
+        )
+    )
+    return finish(alt.layer(level, same, points), data, height=height)
 
 
 def sparsities(rows: Sequence[Row], means: Sequence[Row], intervals: Sequence[Row], arms: Looks, title: str) -> Spec:
