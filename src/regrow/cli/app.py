@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from regrow import __version__
-from regrow.cli import bench, check, corrupt, data, doctor, evaluate, export, listing, rehearse, study, verdict
+from regrow.cli import bench, check, compare, corrupt, data, doctor, evaluate, export, listing, rehearse, study, verdict
 
 app = typer.Typer(
     name="regrow",
@@ -38,6 +38,7 @@ app.command("study", epilog="Example:  regrow study quick/cifar10 --out runs/cif
 app.command("rehearse", epilog="Example:  regrow rehearse paper/s4 --micro-batch 16")(rehearse.rehearse)
 app.command("verdict", epilog="Example:  regrow verdict runs/quick-cifar10")(verdict.verdict)
 app.command("report", epilog="Example:  regrow report runs/demo --publish results/demo")(study.report)
+app.command("compare", epilog="Example:  regrow compare results/quick-cifar10 runs/mine")(compare.compare)
 app.command("check", epilog="Example:  regrow check --model runs/demo/runs/set-s0.5-seed0 --images photos")(check.check)
 app.command("corrupt", epilog="Example:  regrow corrupt cifar10 --out CIFAR-10-C --corruptions brightness,contrast")(
     corrupt.corrupt

@@ -66,7 +66,7 @@ def study(
 def _run(
     name: str, out_dir: Path | None, jobs: int | None, data_root: Path | None, trained: Path | None = None
 ) -> None:
-    from regrow.report.write import finding_text, write_report
+    from regrow.report.write import finding_text
     from regrow.study.run import run_study
 
     recipe = recipes.load(name)
@@ -80,10 +80,20 @@ def _run(
             jobs=jobs,
             data_root=data_root,
             trained=trained,
-            after=lambda store: pages.append(write_report(store.folder)),
+            after=lambda store: pages.append(_written(store.folder)),
         )
     out.print(f"\n{finding_text(folder)}", markup=False)
     out.print(f"Report: {pages[-1]}", markup=False)
+
+
+def _written(folder: Path) -> Path:
+    """``verdict.json`` of a study with claims, and its page."""
+    from regrow.report.write import write_report
+    from regrow.study.store import Store
+    from regrow.verdict.write import write_verdict
+
+    has_claims = (Store(folder).registration() or {}).get("claims")
+    return write_report(folder, write_verdict(folder) if has_claims else None)
 
 
 def report(
@@ -93,12 +103,17 @@ def report(
         typer.Option(help="Also write recipe, tables, report and packed answers here, without checkpoints."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Let --publish replace what is there.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Also write every chart of the page here, as SVG, PNG and CSV.")
+    ] = None,
 ) -> None:
     """Make a study's page anew from its records."""
-    from regrow.report.write import publish_results, write_report
+    from regrow.report.write import publish_results, write_charts, write_report
 
     page = write_report(folder)
     out.print(f"Report: {page}", markup=False)
     if publish is not None:
         publish_results(folder, publish, force=force)
         out.print(f"Results: {publish}", markup=False)
+    if export is not None:
+        out.print(f"Charts: {len(write_charts(folder, export))} files in {export}", markup=False)

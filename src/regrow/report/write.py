@@ -9,6 +9,7 @@ from regrow import corruptions, files
 from regrow.data import marker
 from regrow.errors import InputError
 from regrow.report.check import CheckView, render_check
+from regrow.report.compare import render_comparison
 from regrow.report.finding import finding
 from regrow.report.page import render
 from regrow.report.tables import tables
@@ -40,6 +41,23 @@ def write_report(folder: Path, verdict: Verdict | None = None) -> Path:
 
 def _judged(view: StudyView) -> Verdict | None:
     return judge(view) if (view.registration or {}).get("claims") else None
+
+
+def write_charts(folder: Path, out: Path) -> list[Path]:
+    """Write every chart of a study's page into ``out``, those of its claims included; returns the files."""
+    from regrow.report.export import export_charts
+
+    view = load_study(folder)
+    return export_charts(view, out, _judged(view))
+
+
+def write_comparison(a: Path, b: Path, page: Path) -> None:
+    """Write the page of two studies side by side; each is a study's folder or its published summaries.
+
+    Raises:
+        InputError: no study in one of the folders.
+    """
+    files.write_text(page, render_comparison(load_study(a), load_study(b)))
 
 
 def finding_text(folder: Path) -> str:

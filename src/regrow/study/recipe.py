@@ -94,6 +94,15 @@ class HeatMapSettings(OnImages):
     layers: list[str] = Field(default_factory=list, description="modules whose outputs are watched as well")
 
 
+class AttributionSettings(Settings):
+    """Maps of where the network looks, on clean images and their corrupted twins."""
+
+    images: int | None = Field(default=None, ge=0, description="first n test images; null = 32 up to 32 pixels, else 8")
+    methods: list[Literal["grad_cam", "integrated_gradients"]] = Field(
+        default=["grad_cam"], description="integrated_gradients takes the extra `explain` and 50 passes an image"
+    )
+
+
 class AnalysisSettings(Settings):
     """Which analyses follow the evaluation."""
 
@@ -102,6 +111,7 @@ class AnalysisSettings(Settings):
     gradients: OnImages = OnImages()
     sharpness: OnImages = OnImages()
     aliasing: OnImages = OnImages()
+    attribution: AttributionSettings = AttributionSettings()
 
 
 class FixedSeeds(Settings):

@@ -8,8 +8,8 @@ document.addEventListener("click", (event) => {
     for (const other of all("[data-focus]")) other.setAttribute("aria-pressed", String(other.dataset.focus === focus));
     for (const made of views.values()) made.view.signal("focus", focus).runAsync();
   } else if (button.dataset.pick !== undefined) {
-    for (const other of all("[data-pick]")) other.setAttribute("aria-pressed", String(other === button));
-    for (const panel of all("[data-panel]")) panel.hidden = panel.dataset.panel !== button.dataset.pick;
+    for (const other of all("[data-pick]", button.closest(".strips"))) other.setAttribute("aria-pressed", String(other === button));
+    for (const panel of all("[data-panel]", button.closest(".strips"))) panel.hidden = panel.dataset.panel !== button.dataset.pick;
   } else if (button.dataset.save !== undefined) {
     save(button.dataset.of, button.dataset.save);
   }

@@ -80,10 +80,13 @@ class Subject:
 
     def normalised(self, n: int) -> Tensor:
         """The first n clean test images as the network takes them, on its device; no clips."""
+        return self.as_taken(self.pixels(n))
+
+    def as_taken(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        """Any images (n, H, W, 3) as the network takes them, on its device; no clips."""
         from regrow.data.batches import eval_batches
 
-        batches = eval_batches(self.pixels(n), self.spec, batch=self.batch, device=self.device)
-        return torch.cat(list(batches))
+        return torch.cat(list(eval_batches(pixels, self.spec, batch=self.batch, device=self.device)))
 
     def initial(self) -> dict[str, Tensor]:
         """The network's weights before training, dense."""
