@@ -36,7 +36,7 @@ test-all: $(VENV)/.dev  ## also the slow end-to-end tests, under an hour
 	$(BIN)/python -m pytest -n 2 --dist=worksteal --timeout=1800
 
 test-studies: $(VENV)/.dev  ## runs the packaged recipes whole, but for those at the paper's scale
-	for recipe in $$($(BIN)/regrow list recipes --json | $(BIN)/python -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin) if not r["name"].startswith("paper/")])'); do $(BIN)/regrow study $$recipe || exit 1; done
+	for recipe in $$($(BIN)/regrow list recipes --json | $(BIN)/python -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin) if not r["name"].startswith(("paper/", "gpu/"))])'); do $(BIN)/regrow study $$recipe || exit 1; done
 
 lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
 	$(BIN)/ruff check src tests benchmarks examples docs/tutorials/*.py

@@ -405,6 +405,150 @@ def make_verdict(methods: Sequence[str] = ("static", "set", "rigl"), *, n: int =
     return Verdict(**values_)
 
 
+#: As files hold them: not in the order of the network.
+STORED_LAYERS = ("block3.conv", "conv1", "block1.conv")
+
+
+def make_analyses(method: str, seed: int, side: int = 8) -> dict[str, Any]:
+    """What the analyses of a run found, in the form that they have in files; layers not in the network's order."""
+    import torch
+
+    from regrow.study.analyses.attribution import packed
+
+    rng = np.random.default_rng([seed, len(method)])
+    shares = {"block3.conv": 0.9, "conv1": 0.1, "block1.conv": 0.5}
+    sparse = method != "dense"
+    radial = [{"radius": k, "mean": float(rng.random()), "cells": 4} for k in range(5)]
+    found: dict[str, Any] = {
+        "radius_curves": {
+            "n": 50,
+            "clean_accuracy": 0.8,
+            "curves": [
+                {
+                    "convention": convention,
+                    "edge": edge,
+                    "clip": False,
+                    "low": [{"radius": 2.0, "accuracy": rng.random()}, {"radius": 4.0, "accuracy": rng.random()}],
+                    "high": [{"radius": 1.0, "accuracy": rng.random()}],
+                }
+                for convention, edge in (("keep_dc", "hard"), ("follow", "hard"), ("follow", "soft 2"))
+            ],
+        },
+        "heat_map": {
+            "image": [side, side],
+            "shape": [side, side],
+            "eps": 1.0,
+            "n": 16,
+            "error": rng.random((side, side)).tolist(),
+            "summary": {"error": {"radial": radial}},
+        },
+        "gradients": {
+            "input_gradient": {
+                "n": 40,
+                "radius": 2.0,
+                "share": float(rng.random()),
+                "profile": [{"radius": 0, "bins": 1, "power": 3.0}, {"radius": 1, "bins": 4, "power": 0.25}],
+            },
+            "jacobian": {"norm": 3.0 + seed},
+        },
+        "kernel_spectra": {
+            "layers": [{"layer": name, "share": shares[name]} for name in STORED_LAYERS],
+            **(
+                {
+                    "relation": {
+                        "pooled": [
+                            {
+                                "by": "filter",
+                                "rho_initial": -0.1,
+                                "rho_final": -0.3,
+                                "null_mean": -0.2,
+                                "z": -1.0 - seed,
+                            }
+                        ]
+                    }
+                }
+                if sparse
+                else {}
+            ),
+        },
+        "aliasing": {
+            "layers": [
+                {"layer": "down", "kind": "Conv2d", "stride": 2, "white_share": 0.75,
+                 "share": {"mean": 0.25 + seed / 100}, "relative_error": {"mean": 0.5}},
+                {"layer": "gone", "kind": "MaxPool2d", "stride": 2, "white_share": None,
+                 "share": {"mean": None}, "relative_error": {"mean": None}},
+            ]
+        },
+        "sharpness": {
+            "n": 10,
+            "hessian": {"eigenvalue": 5.0 + seed},
+            "worst_case": {"rise": 0.5},
+            "random": {"rows": [{"scale": 0.1, "rise": 0.01, "sd": 0.0}]},
+        },
+        "attribution": {
+            "n": 4,
+            "why": "",
+            "methods": {
+                "grad_cam": {
+                    "layer": "block3",
+                    "cells": [
+                        {"corruption": "clean", "severity": 0, "high_share": 0.125},
+                        {"corruption": "contrast", "severity": 3, "rank_correlation": 0.5 + seed / 10, "cosine": 0.5,
+                         "high_share": 0.25, "n_compared": 4},
+                    ],
+                    "maps": {
+                        "side": [32, 32],
+                        "clean.0": packed(torch.from_numpy(rng.random((2, 32, 32)))),
+                        "contrast.3": packed(torch.from_numpy(rng.random((2, 32, 32)))),
+                    },
+                }
+            },
+        },
+    }  # fmt: skip
+    if sparse:
+        found["spatial"] = {
+            "network": [
+                {"of": "count", "by": by, "value": 0.5 + seed, "null_mean": 0.0, "z": 7.0, "p": 0.005}
+                for by in ("output", "input", "kernel")
+            ],
+            "layers": [
+                {"layer": name, "filters": 16, "filters_dead": 1, "filters_without_inputs": 0, "empty_kernels": 5,
+                 "empty_kernels_expected": 2.5}
+                for name in STORED_LAYERS
+            ],
+        }  # fmt: skip
+    return found
+
+
+def with_analyses(view: StudyView, side: int = 8) -> StudyView:
+    """The same study with analyses of its finished runs, and of itself."""
+    runs = [
+        replace(run, analyses=make_analyses(run.method, run.seed, side)) if run.state == "done" else run
+        for run in view.runs
+    ]
+    rows = [
+        {
+            "corruption": name,
+            "share": share,
+            "share_whitened": 0.9,
+            "severities": [{"high_power_ratio": r} for r in ratios],
+        }
+        for name, share, ratios in (
+            ("gaussian_noise", 0.8, (2.0, 8.0)),
+            ("defocus_blur", 0.7, (0.5, 0.125)),
+            ("contrast", 0.1, (1.0, None)),
+        )
+    ]
+    overlap = {
+        "arms": {
+            "set-s0.5": {"runs": 3, "total": {"jaccard": 0.4, "jaccard_expected": 0.33}},
+            "dense-s0": {"runs": 3, "total": None},
+        }
+    }
+    spectra = {"n": 20, "radius": 8.0, "rows": rows}
+    return replace(view, runs=runs, analyses={"corruption_spectra": spectra, "mask_overlap": overlap})
+
+
 def make_large_study(n_seeds: int = 25) -> StudyView:
     """Twenty arms over many seeds, 15 common types and four extras: as heavy as a real one of 500 runs."""
     from regrow import corruptions
@@ -424,9 +568,16 @@ def make_large_study(n_seeds: int = 25) -> StudyView:
     examples = {CLEAN: view.examples[CLEAN]}
     examples |= {(n, s): view.examples["contrast", s] for n in names for s in (1, 2, 3, 4, 5)}
     return replace(
-        view, title=f"{len(arms)} arms, {n_seeds} seeds", tier="T1", runs=runs, corruptions=names, common=common,
-        families=family, examples=examples, started=len(runs), recipe={**view.recipe, "seeds": list(range(n_seeds))},
+        with_analyses(replace(view, runs=runs), 32), title=f"{len(arms)} arms, {n_seeds} seeds", tier="T1", corruptions=names, common=common,
+        families=family, examples=examples,
+        started=len(runs), recipe={**view.recipe, "seeds": list(range(n_seeds))},
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session", name="with_analyses")
+def _with_analyses() -> Callable[..., StudyView]:
+    """Adds analyses to a study."""
+    return with_analyses
 
 
 @pytest.fixture(scope="session")

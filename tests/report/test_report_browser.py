@@ -45,6 +45,7 @@ def pages(
     study: Callable[..., StudyView],
     small_examples: dict[tuple[str, int], Any],
     verdict_maker: Callable[..., Verdict],
+    with_analyses: Callable[..., StudyView],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
     """A study that was judged, a study with every chart, one with strange names, one without results, and a check."""
@@ -69,7 +70,9 @@ def pages(
     )
     registered = {"claims": [{"id": "C1", "material": 0.5, "equivalence": 0.5}]}
     texts = {
-        "judged": render(study(n_seeds=5, tier="T0c", registration=registered), verdict_maker()),
+        "judged": render(
+            with_analyses(study(n_seeds=5, tier="T0c", data="cifar10", registration=registered)), verdict_maker()
+        ),
         "demo": render(study()),
         "several": render(
             study(n_seeds=3, sparsities=(0.3, 0.7), methods=("static", "set"), train=0.9, states={("set", 1): "failed"})

@@ -34,6 +34,10 @@ def study(
     trained: Annotated[
         Path | None, typer.Option("--trained", help="Of a recipe with runs_of: folder of the study that it tests.")
     ] = None,
+    summaries: Annotated[
+        Path | None,
+        typer.Option(help="Published results of an earlier stretch of this study; its finished runs are taken."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the plan as JSON.")] = False,
 ) -> None:
     """Run a recipe: every method x sparsity x seed, tested on every corruption. The same call goes on after a kill."""
@@ -60,11 +64,16 @@ def study(
             return
         out.print("\n".join([f"Precision: {plan.probe['reason']}.", *plan_lines(plan)]), markup=False)
         return
-    _run(recipe, out_dir, jobs, data_root, trained)
+    _run(recipe, out_dir, jobs, data_root, trained, summaries)
 
 
 def _run(
-    name: str, out_dir: Path | None, jobs: int | None, data_root: Path | None, trained: Path | None = None
+    name: str,
+    out_dir: Path | None,
+    jobs: int | None,
+    data_root: Path | None,
+    trained: Path | None = None,
+    summaries: Path | None = None,
 ) -> None:
     from regrow.report.write import finding_text
     from regrow.study.run import run_study
@@ -80,6 +89,7 @@ def _run(
             jobs=jobs,
             data_root=data_root,
             trained=trained,
+            summaries=summaries,
             after=lambda store: pages.append(_written(store.folder)),
         )
     out.print(f"\n{finding_text(folder)}", markup=False)

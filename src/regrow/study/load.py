@@ -22,6 +22,7 @@ from regrow.study.plan import PlannedRun
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
 from regrow.study.summaries import is_published, load_summaries
+from regrow.study.taken import merged, taken_runs
 from regrow.study.view import CLEAN, STAND_IN, CellScore, RunView, StudyView
 from regrow.training.film import FILM, MaskFilm, load_film
 
@@ -52,7 +53,11 @@ def load_study(folder: Path) -> StudyView:
     except DataError:
         cells = None
     spec = cells.spec if cells else data.spec(recipe.data.name, recipe.data.options)
-    runs = [_run(store.run(planned.name), planned, cells) for planned in store.planned()]
+    taken = taken_runs(store)
+    runs = [
+        taken[planned.name] if store.uses_taken(planned.name) else _run(store.run(planned.name), planned, cells)
+        for planned in store.planned()
+    ]
     runs.sort(key=lambda run: run.method != "dense")
     registration, (analyses, problems) = store.registration(), _analyses(folder)
     names = wanted_corruptions(recipe, spec)
@@ -85,11 +90,11 @@ def load_study(folder: Path) -> StudyView:
         common=common,
         common_words=words,
         examples=_examples(cells, recipe) if cells else {},
-        notes=[*(cells.notes if cells else []), *recipe.notes, *_origin(recipe), *_notes(runs)],
+        notes=[*(cells.notes if cells else []), *recipe.notes, *_origin(recipe), *_earlier(store, runs), *_notes(runs)],
         started=sum(run.attempts for run in runs),
         registration=registration,
         registered_at=str(content.get("planned_at", "")) if registration else "",
-        analyses=analyses,
+        analyses=merged(analyses, store),
         films=_films(store, runs),
         problems=problems,
     )
@@ -115,6 +120,12 @@ def _origin(recipe: Recipe) -> list[str]:
     if recipe.runs_of is None:
         return []
     return [f"The networks were trained by the study of {recipe.runs_of}; nothing was trained here."]
+
+
+def _earlier(store: Store, runs: list[RunView]) -> list[str]:
+    n = sum(store.uses_taken(run.name) for run in runs)
+    note = f"{n} of {len(runs)} runs were trained in an earlier stretch of this study and taken as published."
+    return [note] * bool(n)
 
 
 def _notes(runs: list[RunView]) -> list[str]:

@@ -62,7 +62,7 @@ NO_AXES = ("training.precision", "training.channels_last", "training.checkpoint_
 
 
 def expand(recipe: Recipe, precision: Precision, size: DataSize | None = None) -> list[PlannedRun]:
-    """All runs of a recipe, in the order in which they are started: by seed, then as the methods are listed.
+    """All runs of a recipe, in the order in which they are started: by seed or by arm, as the methods are listed.
 
     Dense training makes one run a seed, not one a sparsity, unless it is matched with sparse runs.
 
@@ -82,6 +82,9 @@ def expand(recipe: Recipe, precision: Precision, size: DataSize | None = None) -
     for seed, axes in itertools.product(recipe.seeds, combos):
         group = _Group(with_axes(recipe, axes) if axes else recipe, seed, axes, precision, size)
         runs += [group.run(m.arm, target) for m in group.recipe.methods for target in group.sparsities[m.arm]]
+    if recipe.order == "arms":
+        place = {method.arm: number for number, method in enumerate(recipe.methods)}
+        runs.sort(key=lambda run: place[run.label])
     if len({run.name for run in runs}) < len(runs):
         raise InputError("two runs of the recipe have the same name.", "give the methods different labels.")
     kept: dict[str, set[float]] = {}

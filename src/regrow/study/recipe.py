@@ -139,6 +139,9 @@ class Recipe(Settings):
     methods: list[MethodSettings] = Field(min_length=1)
     sparsity: list[float] = Field(default=[0.5], min_length=1)
     seeds: list[int] = Field(default=[0], min_length=1)
+    order: Literal["seeds", "arms"] = Field(
+        default="seeds", description="what is finished first: all arms of a seed, or all seeds of an arm"
+    )
     fixed_seeds: FixedSeeds = FixedSeeds()
     sparse: SparseSettings = Field(default=SparseSettings(), description="parts shared by all methods of the list")
     training: TrainingSettings

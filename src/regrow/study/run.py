@@ -14,6 +14,7 @@ from regrow.errors import DataError, InputError, RunFailedError
 from regrow.study import recipe as recipes
 from regrow.study.arms import require_fitting
 from regrow.study.budget import H100_FLOPS, budget
+from regrow.study.cells import CellSet
 from regrow.study.claims import check_claims, register
 from regrow.study.flops import DataSize
 from regrow.study.kinds import kind_of
@@ -219,6 +220,7 @@ def run_study(
     jobs: int | None = None,
     data_root: Path | None = None,
     trained: Path | None = None,
+    summaries: Path | None = None,
     after: Callable[[Store], None] = lambda store: None,
 ) -> Store:
     """Run what is left of a study; the same call goes on after any interruption.
@@ -231,18 +233,19 @@ def run_study(
         data_root: where data sets lie; None = the usual places.
         trained: of a recipe with ``runs_of``: the folder of that study, run first where it is not done; None = beside
             ``folder``, by its recipe's name.
+        summaries: published results of an earlier stretch of this study, whose finished runs are taken as they are.
         after: called when no run is left (also when some failed), e.g. to write the report.
 
     Raises:
         BusyError: another process works on the folder.
         RunFailedError: some runs failed; says which and how to go on.
     """
-    from regrow.study.environment import describe_environment
-    from regrow.study.execute import is_complete
     from regrow.study.intact import require_readable
     from regrow.study.making import make_cells
+    from regrow.study.taken import published, take
 
     store, plan, source = Store(folder), None, None
+    earlier = None if summaries is None else published(summaries, recipe)
     if recipe.runs_of is not None:
         other = recipes.load(recipe.runs_of)
         trained = trained or folder.parent / other.name
@@ -258,7 +261,7 @@ def run_study(
             jobs=jobs,
             data_root=data_root,
             download=True,
-            arithmetic=(source.precision(), source.load()["probe"]) if source else None,
+            arithmetic=(known.precision(), known.load()["probe"]) if (known := source or earlier) else None,
             progress=lambda done, total: console.stage("Download, bytes", done, total),
         )
         jobs = plan.jobs
@@ -268,9 +271,7 @@ def run_study(
         if store.exists():
             store.require_recipe(recipe)
         elif plan is not None:
-            spec = data.spec(recipe.data.name, recipe.data.options, data_root)
-            registration = register(recipe, *kind_of(spec).registered(recipe.evaluation))
-            store.create(recipe, plan.precision, plan.probe, describe_environment(), plan.size, registration)
+            _create(store, plan, data_root, earlier)
             console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
             for line in plan_lines(plan):
                 console.say(line)
@@ -278,10 +279,12 @@ def run_study(
         planned = store.prepare()
         if source is not None:
             _take_all(source, store, planned)
+        for line in take(earlier, store) if earlier else ():
+            console.say(line)
         cells = make_cells(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )
-        left = [folder for run in planned if not is_complete(folder := store.run(run.name), cells, recipe)]
+        left = _left(store, planned, cells)
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
         failed = execute_all(
@@ -295,6 +298,34 @@ def run_study(
         after(store)
     _require_done(store, failed, len(planned))
     return store
+
+
+def _create(store: Store, plan: Plan, data_root: Path | None, earlier: Store | None) -> None:
+    """Begin the study: registered now, or as it was when its first stretch began."""
+    from regrow.study.environment import describe_environment
+
+    if earlier is not None:
+        store.create_like(earlier)
+        return
+    recipe = plan.recipe
+    spec = data.spec(recipe.data.name, recipe.data.options, data_root)
+    registration = register(recipe, *kind_of(spec).registered(recipe.evaluation))
+    store.create(recipe, plan.precision, plan.probe, describe_environment(), plan.size, registration)
+
+
+def _left(store: Store, planned: Sequence[PlannedRun], cells: CellSet) -> list[Path]:
+    """Folders of the runs that are neither done nor taken, and of those that they start from."""
+    from regrow.study.execute import is_complete
+    from regrow.study.taken import require_same_images, still_needed, taken_runs
+
+    taken, recipe = taken_runs(store), store.recipe()
+    require_same_images(taken, cells)
+    used = {name for name in taken if store.uses_taken(name)}
+    unfinished = [
+        run.name for run in planned if run.name not in used and not is_complete(store.run(run.name), cells, recipe)
+    ]
+    wanted = {*unfinished, *still_needed(used, planned, unfinished)}
+    return [store.run(run.name) for run in planned if run.name in wanted]
 
 
 def _require_done(store: Store, failed: Sequence[str], planned: int) -> None:

@@ -52,6 +52,14 @@ class Store:
         """Folder of one run."""
         return self.folder / "runs" / name
 
+    def taken(self, name: str) -> Path:
+        """Summary of a run that was taken from an earlier stretch of the study; need not be there."""
+        return self.folder / "taken" / f"{name}.json"
+
+    def uses_taken(self, name: str) -> bool:
+        """Whether a run counts as it was taken: it is, and has not been done here."""
+        return self.taken(name).exists() and get_state(self.run(name))["state"] != "done"
+
     def exists(self) -> bool:
         """Whether a study was planned here."""
         return self.study_file.exists()
@@ -84,6 +92,15 @@ class Store:
             "runs": [run.name for run in expand(recipe, precision, size)],
         }
         files.write_text(self.study_file, yaml.safe_dump(content, sort_keys=False))
+
+    def create_like(self, earlier: Store) -> None:
+        """Begin a study as it was planned and registered elsewhere.
+
+        Raises:
+            InputError: the folder holds something else.
+        """
+        self.require_free()
+        files.write_text(self.study_file, yaml.safe_dump(earlier.load(), sort_keys=False))
 
     def prepare(self) -> list[PlannedRun]:
         """Write what the runs start from, where it is not there yet: after a kill at any moment, the rest.

@@ -176,10 +176,21 @@ def _read(store: Store, name: str, planned: Callable[[], Mapping[str, PlannedRun
     if not path.exists():
         return _as_planned(store, name, planned(), "planned")
     try:
+        return read_summary(path, name)
+    except DataError as error:
+        return _as_planned(store, name, planned(), "damaged", [error.message])
+
+
+def read_summary(path: Path, name: str) -> RunView:
+    """One run from its summary.
+
+    Raises:
+        DataError: it cannot be read, or is of another run.
+    """
+    try:
         return _run(files.read_json(path), name)
-    except (DataError, AttributeError, KeyError, TypeError, ValueError, binascii.Error) as error:
-        said = error.message if isinstance(error, DataError) else f"{path} cannot be read ({_said(error)})."
-        return _as_planned(store, name, planned(), "damaged", [said])
+    except (AttributeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise DataError(f"{path} cannot be read ({_said(error)}).", "publish the study again.") from None
 
 
 def _said(error: Exception) -> str:
@@ -256,5 +267,8 @@ def write_summaries(view: StudyView, content: Mapping[str, Any], out: Path, stor
     files.write_text(out / "study.yaml", yaml.safe_dump(dict(content), sort_keys=False))
     files.write_json(out / "study.json", study_summary(view))
     for run in view.runs:
+        if store is not None and store.uses_taken(run.name):
+            files.write_bytes(out / "runs" / f"{run.name}.json", store.taken(run.name).read_bytes())
+            continue
         cells = None if store is None else cell_figures(store, view.data["name"], run)
         files.write_json(out / "runs" / f"{run.name}.json", run_summary(run, cells))
