@@ -568,8 +568,8 @@ def make_large_study(n_seeds: int = 25) -> StudyView:
     examples = {CLEAN: view.examples[CLEAN]}
     examples |= {(n, s): view.examples["contrast", s] for n in names for s in (1, 2, 3, 4, 5)}
     return replace(
-        with_analyses(replace(view, runs=runs), 32), title=f"{len(arms)} arms, {n_seeds} seeds", tier="T1", corruptions=names, common=common,
-        families=family, examples=examples,
+        with_analyses(replace(view, runs=runs), 32), title=f"{len(arms)} arms, {n_seeds} seeds",
+        tier="T1", corruptions=names, common=common, families=family, examples=examples,
         started=len(runs), recipe={**view.recipe, "seeds": list(range(n_seeds))},
     )  # fmt: skip
 

@@ -132,6 +132,31 @@ def test_the_contrast_of_families_is_told_without_headroom_too(fifteen, claim_of
     assert found.numbers["mean"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_contrast_is_told_relative_to_the_error_and_at_matched_accuracy(fifteen, claim_of) -> None:
+    """Errors a tenth smaller everywhere: no contrast relative to the error, and none where errors are equal.
+
+    Types of noise are twice as hard, so that noise at severity k has the accuracy of others at severity 2 k.
+    """
+
+    def value(run, cell):
+        if cell[0] == "clean":
+            return 90.0
+        error = 10.0 * cell[1] * (2 if corruptions.get(cell[0]).family == "noise" else 1) / 2 + 20
+        jitter = 0.01 * run.settings.seeds.init * (run.label == "a")
+        return 100 - error * (0.9 if run.label == "a" else 1.0) + jitter
+
+    claim = claim_of(fifteen("C3", value))
+    assert claim.arms[0].comparisons[0].mean == pytest.approx(
+        1.5, abs=0.01
+    )  # 30 points of error against 15 at severity 3
+    (relative,) = named(claim, "relative to the error")
+    assert relative.numbers["mean"] == pytest.approx(0.0, abs=0.02)
+    (matched,) = named(claim, "at matched accuracy")
+    severities = matched.numbers["severities"]
+    assert severities["fog"] == 2 * severities["shot_noise"]
+    assert matched.numbers["mean"] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_gains_are_ranked_against_the_high_frequencies_added_or_taken(fifteen, claim_of) -> None:
     """By the geometric mean over severities; a severity that has no ratio is left out."""
     names = corruptions.common_names()

@@ -22,7 +22,8 @@ from regrow.statistics import (
 )
 from regrow.study.claims import ClaimSettings, MetricSettings, Registration
 from regrow.study.view import RunView, StudyView
-from regrow.verdict.metrics import Metric, metric
+from regrow.verdict.arms import accuracy, complete
+from regrow.verdict.metrics import Metric, metric, types_of
 from regrow.verdict.model import Evidence
 from regrow.verdict.pools import Pool, named, references
 from regrow.verdict.words import listed, plural, probability, signed
@@ -54,6 +55,10 @@ class Case:
         """Dense training beside a pool."""
         found = references(self.pools, pool, "dense")
         return found[0] if len(found) == 1 else None
+
+    def types(self, name: str) -> tuple[str, ...]:
+        """The registered types of a family, or the type of that name."""
+        return types_of(name, self.view, self.registered)
 
     def number(self, path: str, words: str, unit: str, factor: float) -> Metric:
         """A number of one of the analyses, times a factor."""
@@ -203,6 +208,90 @@ def _logit(case: Case) -> list[Evidence]:
         return float(np.mean(scale[0]) - np.mean(scale[1]))
 
     return _contrast(case, Metric("the same on the logit scale", "logits", of_run), "without headroom")
+
+
+def _relative(case: Case) -> list[Evidence]:
+    """The contrast of families as reduction of the error relative to dense training, by seed."""
+    settings = case.claim.metrics[0]
+    groups = [
+        [case.metric(of=[name], severities=settings.severities) for name in g] for g in (settings.of, settings.minus)
+    ]
+    found = []
+    for pool in case.judged:
+        dense = case.dense(pool)
+        reduced = [_reductions(case, pool, dense, group) for group in groups] if dense is not None else [{}, {}]
+        seeds = sorted(reduced[0].keys() & reduced[1].keys())
+        if len(seeds) >= 3:
+            test = paired([reduced[0][s] for s in seeds], [reduced[1][s] for s in seeds])
+            text = (
+                f"{pool.label}: the reduction of the error relative to dense training is {signed(test.mean)} % larger "
+                f"there than elsewhere{_interval(test)}."
+            )
+            found.append(Evidence("relative to the error", text, asdict(test)))
+    return found
+
+
+def _reductions(case: Case, pool: Pool, dense: Pool, parts: Sequence[Metric]) -> dict[int, float]:
+    """Seed -> mean over parts of (error of dense - error) / error of dense, in per cent."""
+    by_part = []
+    for part in parts:
+        mine, theirs = pool.by_seed(part), dense.by_seed(part)
+        by_seed: dict[int, float] = {}
+        for seed in mine.keys() & theirs.keys():
+            a, b = mine[seed], theirs[seed]
+            if a is not None and b is not None and b < 100:
+                by_seed[seed] = 100 * (a - b) / (100 - b)
+        by_part.append(by_seed)
+    seeds = set.intersection(*(set(by) for by in by_part)) if by_part else set()
+    return {s: float(np.mean([by[s] for by in by_part])) for s in seeds}
+
+
+def _interval(test: Any) -> str:
+    return "" if test.low is None else f" (95 % interval {signed(test.low)} to {signed(test.high)})"
+
+
+def _matched(case: Case) -> list[Evidence]:
+    """The contrast of families where every type is taken at the severity of like dense accuracy."""
+    settings, found = case.claim.metrics[0], []
+    if len(case.view.severities) < 2:
+        return []
+    for pool in case.judged:
+        dense = case.dense(pool)
+        levels = _levels(case, dense) if dense is not None else {}
+        types = {n: [c for c in case.types(n) if c in levels] for n in (*settings.of, *settings.minus)}
+        if dense is None or not all(types.values()):
+            continue
+        common = float(np.mean([level for by in levels.values() for level in by.values()]))
+        chosen = {c: min(by, key=lambda s: (abs(by[s] - common), s)) for c, by in levels.items()}
+
+        def of_run(
+            run: RunView, types: Mapping[str, list[str]] = types, at: Mapping[str, int] = chosen
+        ) -> float | None:
+            means = {n: complete([accuracy(run, c, at[c]) for c in group]) for n, group in types.items()}
+            first, rest = (complete([means[n] for n in g]) for g in (settings.of, settings.minus))
+            return None if first is None or rest is None else 100 * (first - rest)
+
+        a, b = _pairs(case, pool, dense, Metric("", "points", of_run))
+        if len(a) >= 3:
+            test = paired(a, b)
+            text = (
+                f"{pool.label} minus dense, every type at the one severity where dense training is nearest to "
+                f"{100 * common:.0f} %: {signed(test.mean)} points{_interval(test)}."
+            )
+            found.append(Evidence("at matched accuracy", text, {**asdict(test), "level": common, "severities": chosen}))
+    return found
+
+
+def _levels(case: Case, dense: Pool) -> dict[str, dict[int, float]]:
+    """Type -> severity -> mean accuracy of dense runs, of the types that have all of them."""
+    runs = [run for run in dense.runs if run.state == "done"]
+    found: dict[str, dict[int, float]] = {}
+    for name in case.registered.corruptions:
+        by = {s: complete([accuracy(run, name, s) for run in runs]) for s in case.view.severities}
+        known = {s: value for s, value in by.items() if value is not None}
+        if len(known) == len(by) and known:
+            found[name] = known
+    return found
 
 
 def _contrast(case: Case, m: Metric, name: str) -> list[Evidence]:
@@ -377,6 +466,8 @@ _LOOKS: tuple[tuple[Callable[[ClaimSettings], bool], Callable[[Case], list[Evide
     (lambda claim: claim.metrics[0].kind == "accuracy", _failed),
     (lambda claim: claim.metrics[0].of == ["clean"], _beyond_accuracy),
     (lambda claim: _is_gain(claim) and bool(claim.metrics[0].minus), _logit),
+    (lambda claim: _is_gain(claim) and bool(claim.metrics[0].minus), _relative),
+    (lambda claim: _is_gain(claim) and bool(claim.metrics[0].minus), _matched),
     (lambda claim: _is_gain(claim) and bool(claim.metrics[0].minus), _rank_trend),
     (_many, _gap),
     (lambda claim: _many(claim) and "weight_decay" in claim.against, _without_decay),

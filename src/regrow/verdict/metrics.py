@@ -74,7 +74,7 @@ def _weights(
         if name == "clean":
             weights[CLEAN] = weights.get(CLEAN, 0.0) + factor
             continue
-        types = _types(name, view, registered)
+        types = types_of(name, view, registered)
         missing += [corruption for corruption in types if not _is_tested(corruption, view)]
         empty += [] if types else [name]
         for corruption in types:
@@ -97,7 +97,7 @@ def _parts(settings: MetricSettings) -> list[tuple[str, float]]:
     return parts + [(name, -1.0 / len(settings.minus)) for name in settings.minus]
 
 
-def _types(name: str, view: StudyView, registered: Registration) -> tuple[str, ...]:
+def types_of(name: str, view: StudyView, registered: Registration) -> tuple[str, ...]:
     """The registered types of a family, of the common mean, or the one of that name."""
     if name == "common":
         return registered.corruptions
