@@ -14,6 +14,7 @@ from regrow.report import charts
 from regrow.report.blocks import Block, Figure, Grid, Prose, Section, TableBlock, human, plural, slug
 from regrow.report.parts import by_arm, curve, curves_of, empty, grid, in_depth, looks, of_runs, seeds_sentence
 from regrow.report.table import Column, Table, Value, table
+from regrow.study.analyses import SMALL_SIDE
 from regrow.study.view import RunView, StudyView, at
 from regrow.verdict.arms import Arm, gain, mean, over, pairs
 from regrow.verdict.evidence import power_ratios
@@ -37,9 +38,7 @@ def corruption_spectra(view: StudyView, arms: Sequence[Arm]) -> Section:
     ratios = power_ratios(found)
     rows = found.get("rows", ())
     if not rows:
-        why = (
-            "Not measured: spectra are taken of corrupted images whose clean ones are known, which this study has not."
-        )
+        why = "Not measured: clips have none, nor have types that are read from a published set."
         return empty(id, title, GROUP, intro, why)
     blocks: list[Block] = []
     figure = _gain_against_power(view, arms, ratios)
@@ -495,11 +494,10 @@ def why_not(view: StudyView, name: str) -> str:
     """Why no run has an analysis that is made of small images alone by default."""
     if not any(run.state == "done" for run in view.runs):
         return "No finished run."
+    if view.data.get("frames"):
+        return "Not measured: this analysis is of images, not of clips."
     side = view.data.get("image_size")
-    if isinstance(side, int) and side > 32:
-        return (
-            f"Not measured: by default for images of up to 32 pixels; analysis.{name}.images in the recipe asks for it."
-        )
-    return (
-        f"Not measured: not asked for (analysis.{name}.images), not of clips, or made before this analysis was there."
-    )
+    if isinstance(side, int) and side > SMALL_SIDE:
+        key = f"analysis.{name}.images"
+        return f"Not measured: by default of images of up to {SMALL_SIDE} pixels alone; {key} in a recipe asks for it."
+    return f"Not measured: not asked for (analysis.{name}.images), or made before this analysis was there."

@@ -78,6 +78,7 @@ def load_study(folder: Path) -> StudyView:
         data={
             "name": recipe.data.name,
             "image_size": spec.image_size,
+            "frames": spec.frames,
             "n_train": recipe.data.train_images or spec.splits["train"],
             "n_test": recipe.data.test_images or spec.splits["test"],
             "classes": list(spec.classes),

@@ -24,6 +24,7 @@ from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
 from regrow.study.whole import analyse_study
 from regrow.training import inputs
+from regrow.training.film import FILM
 from regrow.training.length import EARLY
 from regrow.training.settings import Precision, RunSettings
 
@@ -338,7 +339,7 @@ def _require_done(store: Store, failed: Sequence[str], planned: int) -> None:
 
 
 #: What a run's training leaves, and what its tests and analyses start from.
-TRAINED_FILES = ("plan.json", "metrics.jsonl", "history.jsonl", "result.json", "model.safetensors")
+TRAINED_FILES = ("plan.json", "metrics.jsonl", "history.jsonl", FILM, "result.json", "model.safetensors")
 
 
 def _take_all(source: Store, store: Store, planned: Sequence[PlannedRun]) -> None:
