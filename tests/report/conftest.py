@@ -513,7 +513,9 @@ def make_analyses(method: str, seed: int, side: int = 8) -> dict[str, Any]:
             ],
             "layers": [
                 {"layer": name, "filters": 16, "filters_dead": 1, "filters_without_inputs": 0, "empty_kernels": 5,
-                 "empty_kernels_expected": 2.5}
+                 "empty_kernels_expected": 2.5,
+                 "spread": [{"of": "count", "by": "output", "groups": 16, "density": 0.5, "dispersion": 3.0,
+                             "gini": 0.1 * (seed + 1), "effective_number": 15.0, "z_gini": 4.0}]}
                 for name in STORED_LAYERS
             ],
         }  # fmt: skip

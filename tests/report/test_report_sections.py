@@ -116,6 +116,9 @@ def test_placement_counts_runs_beyond_chance_and_dead_filters(analysed: StudyVie
     row = table_of(section, "Concentration of weights").rows[0]
     assert row[3:] == pytest.approx((1.5, 0.0, 7.0, 3, 3))
     assert table_of(section, "Dead filters").rows[0][1:] == pytest.approx((48, 3, 0, 15, 7.5))
+    by_layer = table_of(section, "Evenness by layer").rows
+    assert [row[1] for row in by_layer[:3]] == ["conv1", "block1.conv", "block3.conv"]
+    assert by_layer[0][4:] == pytest.approx((0.5, 3.0, 0.2, 15.0, 4.0))
     assert table_of(section, "share").rows == (("set 0.5", 3, 0.4, 0.33),)
 
 

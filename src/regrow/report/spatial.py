@@ -10,7 +10,7 @@ from typing import Any
 from regrow.analysis import kernel_frames
 from regrow.report.animation import FRAME_SIDE, frames_png
 from regrow.report.blocks import Block, Grid, MapCell, MapRow, Maps, Prose, Section, TableBlock, plural
-from regrow.report.parts import by_arm, curve, curves_of, empty, of_runs, seeds_sentence
+from regrow.report.parts import by_arm, curve, curves_of, empty, in_depth, of_runs, seeds_sentence
 from regrow.report.pictures import Picture, map_picture, scale_colours, sorted_map, thinned
 from regrow.report.spectral import why_not
 from regrow.report.table import Column, Table, Value, table
@@ -60,6 +60,7 @@ def placement(view: StudyView, arms: Sequence[Arm]) -> Section:
     blocks: list[Block] = [
         Grid(tuple(f for f in figures if f), 3),
         TableBlock(_placement_table(there, rows)),
+        TableBlock(_layers_table(there), folded=True),
         TableBlock(_empty_table(there)),
     ]
     overlap = _overlap_table(view, arms)
@@ -103,6 +104,39 @@ def _placement_table(
         "static masks and with dense networks that are pruned after training."
     )
     return table("Concentration of weights against random masks of equal density", columns, lines, note)
+
+
+def _layers_table(arms: Sequence[Arm]) -> Table:
+    columns = (
+        Column("arm", "Arm"),
+        Column("layer", "Layer"),
+        Column("over", "Over"),
+        Column("groups", "Groups", "integer"),
+        Column("density", "Density", "share"),
+        Column("dispersion", "D", "number"),
+        Column("gini", "Gini", "share"),
+        Column("effective_number", "Effective number", "number"),
+        Column("z", "z of Gini", "signed"),
+    )
+    found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    layers = of_runs(arms, "spatial.layers")
+    for arm in arms:
+        runs = list(layers.get(arm.name, {}).values())
+        for layer in in_depth((str(row["layer"]) for rows in runs for row in rows), arms):
+            spread = [one for rows in runs for row in rows if row["layer"] == layer for one in row.get("spread", ())]
+            for one in spread:
+                if one["of"] == "count":
+                    found.setdefault((arm.name, layer, GROUPINGS[one["by"]]), []).append(one)
+    keys = ("density", "dispersion", "gini", "effective_number", "z_gini")
+    rows = [
+        (*name, int(same[0]["groups"]), *(mean(one.get(key) for one in same) for key in keys))
+        for name, same in found.items()
+    ]
+    note = (
+        "Numbers of active weights, means over seeds. D: their variance over that of random places. Gini: 0 where all "
+        "groups hold equally many. Effective number: exp of the entropy, as many groups as would hold all evenly."
+    )
+    return table("Evenness by layer", columns, rows, note)
 
 
 def _empty_table(arms: Sequence[Arm]) -> Table:
@@ -159,8 +193,8 @@ def _overlap_table(view: StudyView, arms: Sequence[Arm]) -> Table:
 def film(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Masks of a layer while they move."""
     intro = (
-        "The masks of two layers over training, one pixel a kernel, each frame after a topology update. Left the "
-        "moving mask, right the last one with rows and columns sorted by their sums. They play when opened."
+        "The masks of one or two layers over training, one pixel a kernel, each frame after a topology update. Left "
+        "the moving mask, right the last one with rows and columns sorted by their sums. They play when opened."
     )
     id, title = "film", "Masks over training"
     there = [(a, r) for a in arms for r in a.done if r.name in view.films][:MAX_FILMS]
