@@ -440,6 +440,7 @@ def make_analyses(method: str, seed: int, side: int = 8) -> dict[str, Any]:
             "eps": 1.0,
             "n": 16,
             "error": rng.random((side, side)).tolist(),
+            "layers": {},
             "summary": {"error": {"radial": radial}},
         },
         "gradients": {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regrow import literature
-from regrow.report import attribution, published, spatial, spectral
+from regrow.report import agreement, attribution, published, spatial, spectral
 from regrow.report.blocks import Prose, Section, StripRow, TableBlock
 from regrow.report.table import Table
 from regrow.study.view import StudyView
@@ -135,6 +135,22 @@ def test_attribution_shows_images_and_maps_of_one_seed(analysed: StudyView) -> N
     assert strip.columns == ("clean", "contrast 3")
 
 
+def test_four_measures_are_held_against_dense_training(analysed: StudyView) -> None:
+    section = agreement.agreement(analysed, arms_of(analysed))
+    rows = {(row[0], row[1]): row[2:] for row in table_of(section, "Against dense").rows}
+    assert len(rows) == 2 * 3  # no conflict of cues in this data set
+    shares = {(r.method, r.seed): r.analyses["gradients"]["input_gradient"]["share"] for r in analysed.runs}
+    differences = [-2 * (shares["set", s] - shares["dense", s]) for s in range(3)]
+    difference, low, high, n, statement = rows["set 0.5", "power of the loss gradient"]
+    assert difference == pytest.approx(np.mean(differences))
+    half = 4.302652729911275 * np.std(differences, ddof=1) / 3**0.5
+    assert (low, high) == pytest.approx((difference - half, difference + half))
+    assert n == 3
+    assert statement == ("undecided" if low < 0 < high else "low" if low > 0 else "high")
+    balances = table_of(section, "Balance of low").rows
+    assert balances[0][-1] == pytest.approx(1 - 2 * np.mean([shares["dense", s] for s in range(3)]))
+
+
 def test_published_figures_are_kept_apart_and_say_where_they_are_from(analysed: StudyView) -> None:
     section = published.published(analysed, arms_of(analysed))
     tables = [block.table for block in section.blocks if isinstance(block, TableBlock)]
@@ -170,6 +186,13 @@ def test_a_section_without_numbers_says_why(study, make, word: str) -> None:
     assert block.tone == "empty"
     assert block.text.startswith(word)
     assert section.intro
+
+
+def test_measures_that_were_not_made_are_no_agreement(study) -> None:
+    view = study(data="cifar10")
+    (block,) = agreement.agreement(view, arms_of(view)).blocks
+    assert isinstance(block, Prose)
+    assert block.text == "No finished run has a measure of it."
 
 
 def test_large_images_name_the_key_that_asks_for_more(study) -> None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from regrow.report import attribution, mechanism, published, record, result, spatial, spectral
+from regrow.report import agreement, attribution, mechanism, published, record, result, spatial, spectral
 from regrow.report.blocks import Figure, Section, Strip, human, plural, slug
 from regrow.report.charts import CONFIG, SHAPES, colour, shape
 from regrow.report.claims import Headline, claims, headline, unjudged
@@ -39,6 +39,7 @@ SECTIONS = (
     spectral.kernels,
     spectral.aliasing,
     mechanism.cues,
+    agreement.agreement,
     attribution.attribution,
     spatial.placement,
     mechanism.masks,
