@@ -111,8 +111,9 @@ def test_every_shape_has_every_section(pages: dict[str, str], name: str) -> None
     assert len(ids) == len(set(ids))
     sections = [a["id"] for a in outline.all("section")]
     assert sections == [
-        "summary", "sparsity", "corruptions", "severity", "examples", "costs",
-        "frequencies", "cues", "masks", "topology", "training",
+        "summary", "sparsity", "corruptions", "severity", "examples", "costs", "published",
+        "corruption-spectra", "frequencies", "single-frequencies", "loss-gradient", "kernels", "aliasing",
+        "cues", "agreement", "attribution", "placement", "masks", "film", "topology", "sharpness", "training",
         "notes", "runs", "settings", "environment", "reproduce",
     ]  # fmt: skip
     for a in outline.all("a"):
