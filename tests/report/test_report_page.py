@@ -113,7 +113,7 @@ def test_every_shape_has_every_section(pages: dict[str, str], name: str) -> None
     assert sections == [
         "summary", "sparsity", "corruptions", "severity", "examples", "costs", "published",
         "corruption-spectra", "frequencies", "single-frequencies", "loss-gradient", "kernels", "aliasing",
-        "cues", "agreement", "attribution", "placement", "masks", "film", "topology", "sharpness", "training",
+        "agreement", "cues", "attribution", "placement", "masks", "film", "topology", "sharpness", "training",
         "notes", "runs", "settings", "environment", "reproduce",
     ]  # fmt: skip
     for a in outline.all("a"):
