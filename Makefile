@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-studies lint bench docs clean
+.PHONY: help demo test test-all torture test-studies lint bench docs clean
 VENV ?= .venv
 BIN  := $(VENV)/bin
 UV   := $(shell command -v uv)
@@ -30,10 +30,13 @@ demo: $(VENV)/.base  ## the whole path in minutes: trains, corrupts, evaluates, 
 	$(BIN)/regrow demo
 
 test: $(VENV)/.dev  ## the tests, under 5 minutes on 2 cores
-	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow and not torture"
 
 test-all: $(VENV)/.dev  ## also the slow end-to-end tests, under an hour
-	$(BIN)/python -m pytest -n 2 --dist=worksteal --timeout=1800
+	$(BIN)/python -m pytest -n 2 --dist=worksteal --timeout=1800 -m "not torture"
+
+torture: $(VENV)/.dev  ## kill -9, faults and damaged files by the hundreds; writes benchmarks/results/torture.json
+	REGROW_TABLE=benchmarks/results/torture.json $(BIN)/python -m pytest tests/torture --timeout=3600
 
 test-studies: $(VENV)/.dev  ## runs the packaged recipes whole, but for those at the paper's scale
 	for recipe in $$($(BIN)/regrow list recipes --json | $(BIN)/python -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin) if not r["name"].startswith(("paper/", "gpu/"))])'); do $(BIN)/regrow study $$recipe || exit 1; done

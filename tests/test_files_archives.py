@@ -339,6 +339,6 @@ def test_a_second_address_helps_out(server: Server, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == CONTENT
     with pytest.raises(DataError, match="refused"):
         files.download([dead], tmp_path / "other", size=5, sha256=SHA256)
-    with pytest.raises(DataError, match="only http"):
+    with pytest.raises(DataError, match="only https"):
         files.download(["file:///etc/passwd"], tmp_path / "other", size=5, sha256=SHA256)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

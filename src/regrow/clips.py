@@ -44,6 +44,9 @@ JPEG_QUALITY = 80
 #: FFmpeg's default quality of libx264, for frames that come without a file.
 DEFAULT_CRF = {"crf": "23"}
 
+#: Most pixels of a frame that is decoded, and most bytes of the frames of a clip that is read whole.
+MOST_PIXELS, MOST_BYTES = 2**27, 2**33
+
 #: Bits a second below which the encoders take no rate.
 _LOWEST_RATE = 1000
 
@@ -120,7 +123,12 @@ def read(source: Path | bytes, n_frames: int | None = None, name: str = "", *, w
         stream = container.streams.video[0]
         rate = rate_of(stream)
         times: list[int | None] = []
-        found = list(_pictures(container, times))
+        found, held = [], 0
+        for time, frame in _pictures(container, times):
+            held += frame.nbytes
+            if held > MOST_BYTES:
+                raise DataError(f"the frames of {name} take more than {MOST_BYTES / 2**30:g} GiB.", OR_SKIP)
+            found.append((time, frame))
         base, announced = stream.time_base, _announced(container)
     if whole and found and len(found) < announced - _MAY_LACK:
         raise DataError(
@@ -236,7 +244,7 @@ def _jpegs_at(content: bytes, name: str, wanted: Sequence[int]) -> dict[int, Fra
     with opened(content, name) as container:
         for i, packet in enumerate(itertools.islice(packets_of(container), wanted[-1] + 1)):
             if i in wanted:
-                with contextlib.suppress(OSError, SyntaxError):  # a damaged picture
+                with contextlib.suppress(OSError):  # a damaged picture
                     found[i] = _jpeg(bytes(packet))
     return found
 
@@ -298,14 +306,13 @@ def _require_one_size(frames: Iterable[Frames], name: str) -> None:
 
 def _pictures(container: InputContainer, times: list[int | None]) -> Iterator[tuple[int | None, Frames]]:
     """Time and pixels of the frames that can be decoded; ``times`` gets those of all packets."""
-    av = library()
     if container.streams.video[0].codec_context.name != "mjpeg":
         for frame in decoded(container, times):
             yield frame.pts, upright(frame)
         return
     for packet in packets_of(container):
         times.append(packet.pts)
-        with contextlib.suppress(OSError, SyntaxError, av.error.FFmpegError):  # a damaged picture
+        with contextlib.suppress(OSError):  # a damaged picture
             yield packet.pts, _jpeg(bytes(packet))
 
 
@@ -366,8 +373,13 @@ def _content(source: Path | bytes) -> bytes:
 def _jpeg(content: bytes) -> Frames:
     from PIL import Image
 
-    with Image.open(io.BytesIO(content), formats=["JPEG"]) as picture:
-        return np.asarray(picture.convert("RGB"))
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise OSError(f"{picture.width} x {picture.height} pixels are too many")
+            return np.asarray(picture.convert("RGB"))
+    except Exception as error:  # noqa: BLE001 (what Pillow raises on damage is not written down)
+        raise OSError(f"no readable JPEG ({type(error).__name__})") from None
 
 
 @contextlib.contextmanager
@@ -388,6 +400,7 @@ def opened(content: bytes, name: str = "the clip") -> Iterator[InputContainer]:
             raise DataError(f"{name} holds no video stream.", OR_SKIP)
         context = container.streams.video[0].codec_context
         context.thread_type, context.thread_count = "NONE", 1
+        context.options = {"max_pixels": str(MOST_PIXELS)}
         yield container
 
 

@@ -28,8 +28,7 @@ class RegrowError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, next_step: str = "") -> None:
-        self.message = " ".join(message.split())
-        self.next_step = " ".join(next_step.split())
+        self.message, self.next_step = one_line(message), one_line(next_step)
         super().__init__(f"{self.message} Next: {self.next_step}" if self.next_step else self.message)
 
     def __reduce__(self) -> tuple[Callable[..., RegrowError], tuple[type[RegrowError], str, str]]:
@@ -73,6 +72,17 @@ class BusyError(InputError):
 
 class RunFailedError(RegrowError):
     """One or more runs of a study failed; everything that is done is kept."""
+
+
+def one_line(text: str) -> str:
+    r"""Text in one line that a terminal shows as it is: names of files and classes may hold any character.
+
+    Example:
+        >>> print(one_line("a name\n with \x1b[2J and \udcff"))
+        a name with \x1b[2J and \udcff
+    """
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def _told_again(kind: type[RegrowError], message: str, next_step: str) -> RegrowError:

@@ -7,7 +7,7 @@ flushed to the disk and renamed.
 from __future__ import annotations
 
 import contextlib
-import gzip
+import errno
 import hashlib
 import http.client
 import io
@@ -19,14 +19,14 @@ import struct
 import tarfile
 import tempfile
 import urllib.request
-import zlib
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import filelock
 
-from regrow.errors import BusyError, DataError
+from regrow.errors import BusyError, DataError, RegrowError
 
 if TYPE_CHECKING:  # the command line must answer before numpy is loaded
     import numpy as np
@@ -80,9 +80,14 @@ def is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed processes left unfinished under a folder that this process owns."""
-    for path in folder.rglob(".*.tmp"):
+def sweep(folder: Path, *, deep: bool = True) -> None:
+    """Remove what killed processes left unfinished in a folder that this process owns.
+
+    Args:
+        folder: the folder.
+        deep: also in its sub-folders; not where these have owners of their own, or hold a million pictures.
+    """
+    for path in (folder.rglob if deep else folder.glob)(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
@@ -115,13 +120,15 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: the file is absent or is not JSON.
+        DataError: the file is absent, cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise DataError(f"{path} is not there.") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).", "look at its permissions.") from None
+    except (ValueError, RecursionError) as error:  # the latter of brackets without end
         raise DataError(
             f"{path} is not readable as JSON ({error}).", "remove the file and run the same command again."
         ) from None
@@ -143,7 +150,7 @@ def read_lines(path: Path) -> list[Any]:
     for line in path.read_bytes().split(b"\n"):
         try:
             rows.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             break
     return rows
 
@@ -151,6 +158,94 @@ def read_lines(path: Path) -> list[Any]:
 def keep_lines(path: Path, keep: Iterable[object]) -> None:
     """Replace a JSON-lines file by the given rows, atomically."""
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in keep))
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The place of a file that a stored list names, which must lie in the folder.
+
+    Raises:
+        DataError: the name leads elsewhere.
+
+    Example:
+        >>> inside(Path("set"), "fog/1.png").as_posix()
+        'set/fog/1.png'
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise DataError(f"{name[:80]!r}, which {folder} names, is no file in it.", "fetch or make it again.")
+    return folder / name
+
+
+#: Most bytes in memory of arrays that are read from a compressed archive.
+MOST_ARRAY_BYTES = 2**29
+
+
+def read_array(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
+    """An array of a ``.npy`` file; memory is taken for what the file holds, whatever its header claims.
+
+    Args:
+        path: the file.
+        mapped: leave it in the file, read-only.
+
+    Raises:
+        DataError: absent, cut short, damaged, or holding objects.
+    """
+    import numpy as np
+
+    with _damage_told(path):
+        array: npt.NDArray[Any] = np.lib.format.open_memmap(path, "r")
+        return array if mapped else np.array(array)
+
+
+def read_arrays(path: Path, *, limit_bytes: int = MOST_ARRAY_BYTES) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a ``.npz`` file by name.
+
+    Args:
+        path: the file.
+        limit_bytes: largest sum of their sizes.
+
+    Raises:
+        DataError: absent, cut short, damaged, larger than the limit, or holding objects.
+    """
+    import numpy as np
+
+    with _damage_told(path), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > limit_bytes:
+            raise ValueError(f"it would unpack to more than {limit_bytes} bytes")
+        return {
+            entry.filename.removesuffix(".npy"): np.lib.format.read_array(
+                io.BytesIO(archive.read(entry)), allow_pickle=False
+            )
+            for entry in entries
+        }
+
+
+@contextlib.contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn whatever the readers of arrays raise into one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there.") from None
+    except Exception as error:  # noqa: BLE001 (numpy, zipfile, zlib and the parser of headers raise many kinds)
+        said = " ".join(str(error).split())[:100]
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {said}).") from None
+
+
+def require_stored(path: Path) -> None:
+    """Refuse a zip archive that grows when it is unpacked: those that are written uncompressed do not.
+
+    Raises:
+        DataError: it would grow. What is no zip archive, or a damaged one, is left to its own reader.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except Exception:  # noqa: BLE001 (zipfile raises many kinds)
+        return
+    if unpacked > path.stat().st_size:
+        raise DataError(f"{path} would unpack to {unpacked} bytes, more than it has.", "fetch or write it again.")
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
@@ -265,6 +360,15 @@ _PICKLE_NAMES["numpy", "dtype"] = _Dtype
 _PICKLE_NAMES["_codecs", "encode"] = _encode
 
 
+class _Named(dict[Any, Any]):
+    """A dictionary whose keys are text or numbers: tuples within tuples could take for ever to be hashed."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, str | bytes | int):
+            raise pickle.UnpicklingError(f"a {type(key).__name__} as a key is not allowed")
+        super().__setitem__(key, value)
+
+
 class _Unpickler(pickle._Unpickler):
     """The unpickler written in Python: its opcodes can be restricted, and a wild memo index costs no memory."""
 
@@ -272,6 +376,23 @@ class _Unpickler(pickle._Unpickler):
         getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]
         for name in _PICKLE_OPCODES.split()
     }
+
+    def load_empty_dictionary(self) -> None:
+        self.append(_Named())  # type: ignore[attr-defined]
+
+    def load_dict(self) -> None:
+        items, named = self.pop_mark(), _Named()  # type: ignore[attr-defined]
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            named[key] = value
+        self.append(named)  # type: ignore[attr-defined]
+
+    def load_bytearray8(self) -> None:
+        (length,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
+        self.append(bytearray(self.read(length)))  # type: ignore[attr-defined]  # the original takes the memory first
+
+    dispatch[pickle.EMPTY_DICT[0]] = load_empty_dictionary
+    dispatch[pickle.DICT[0]] = load_dict
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:
         if (module, name) not in _PICKLE_NAMES:
@@ -309,13 +430,67 @@ def read_pickle(path: Path, *, limit_bytes: int = 2**29) -> dict[str, Any]:
             MemoryError, RecursionError, AssertionError, ImportError, struct.error) as error:  # fmt: skip
         said = f"{type(error).__name__}: {error}"[:160]
         raise DataError(f"{path} is cut short, altered, or not the expected pickle ({said}).") from None
-    if not isinstance(loaded, dict):
+    if not isinstance(loaded, _Named):
         raise DataError(f"{path} holds a {type(loaded).__name__}, not a dictionary.")
     plain = {}
     for key, value in loaded.items():
         name = key.decode("latin-1") if isinstance(key, bytes) else str(key)
         plain[name] = value.value if isinstance(value, _Array) else value
     return plain
+
+
+#: Longest name, link or set of attributes that an entry of an archive may have.
+_LONGEST_NAME = 2**16
+
+
+class TarEntry(tarfile.TarInfo):
+    """An entry of an archive whose names can be read into memory."""
+
+    @classmethod
+    def frombuf(cls, *arguments: Any, **options: Any) -> Self:
+        """As of any entry.
+
+        Raises:
+            tarfile.StreamError: a name that is too long.
+        """
+        entry = super().frombuf(*arguments, **options)
+        if entry.type in _TAR_NAMES and not 0 <= entry.size <= _LONGEST_NAME:
+            raise tarfile.StreamError(f"an entry of {entry.size} bytes")
+        return entry
+
+
+_TAR_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+              tarfile.SOLARIS_XHDTYPE)  # fmt: skip
+
+
+@contextlib.contextmanager
+def archive_damage_told(archive: Path, next_step: str) -> Iterator[None]:
+    """Turn whatever the readers of tar, gzip, bzip2 and xz raise on damage into one line.
+
+    Raises:
+        DataError: in its place. Errors of the disk stay what they are.
+    """
+    try:
+        yield
+    except RegrowError:
+        raise
+    except Exception as error:  # of many kinds
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        said = " ".join(str(error).split())[:100]
+        raise DataError(f"{archive} is damaged ({said}).", next_step) from None
+
+
+def tar_entries(tar: tarfile.TarFile, most: int | None = None) -> Iterator[tarfile.TarInfo]:
+    """The entries of an archive, none of which may lead back to earlier ones.
+
+    Raises:
+        tarfile.StreamError: one is of negative size, or they are more than ``most``.
+    """
+    for number, entry in enumerate(tar, 1):
+        if entry.size < 0 or (most is not None and number > most):
+            raise tarfile.StreamError(f"entry {number} is of {entry.size} bytes")
+        yield entry
 
 
 def extract_tar(archive: Path, folder: Path, *, limit_bytes: int, limit_files: int = 1000) -> None:
@@ -331,30 +506,40 @@ def extract_tar(archive: Path, folder: Path, *, limit_bytes: int, limit_files: i
         DataError: absolute names, ``..``, links, devices, doubled names, more than the limits, or a damaged archive.
     """
     total = 0
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            for number, member in enumerate(tar, 1):
-                parts = Path(member.name).parts
-                if not (member.isreg() or member.isdir()) or ".." in parts or Path(member.name).is_absolute():
-                    raise DataError(f"{archive} holds {member.name[:80]!r}; links, devices, outer paths are refused.")
-                total += member.size
-                if total > limit_bytes or number > limit_files:
-                    raise DataError(f"{archive} holds more than {limit_files} entries or {limit_bytes} bytes.")
-                target = folder.joinpath(*parts)
-                if member.isdir():
-                    target.mkdir(parents=True, exist_ok=True)
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source = tar.extractfile(member)
-                assert source is not None
-                with source, target.open("xb") as file:
-                    shutil.copyfileobj(source, file, 2**20)
-    except FileExistsError as error:
-        raise DataError(f"{archive} would write {error.filename} twice.") from None
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{archive} is damaged ({error}).", "remove it and fetch it again.") from None
+    with (
+        archive_damage_told(archive, "remove it and fetch it again."),
+        tarfile.open(archive, "r:*", tarinfo=TarEntry) as tar,
+    ):
+        for number, member in enumerate(tar_entries(tar), 1):
+            parts = Path(member.name).parts
+            if not (member.isreg() or member.isdir()) or ".." in parts or Path(member.name).is_absolute():
+                raise DataError(f"{archive} holds {member.name[:80]!r}; links, devices, outer paths are refused.")
+            total += member.size
+            if total > limit_bytes or number > limit_files:
+                raise DataError(f"{archive} holds more than {limit_files} entries or {limit_bytes} bytes.")
+            try:
+                _extract(tar, member, folder.joinpath(*parts))
+            except OSError as error:
+                if error.errno not in _IMPOSSIBLE:
+                    raise
+                what = f"{member.name[:80]!r}, which cannot be written ({error.strerror})"
+                raise DataError(f"{archive} holds {what}.", "remove it and fetch it again.") from None
+
+
+#: What the system says of names that clash or cannot be.
+_IMPOSSIBLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Write a file or folder of an archive where there is nothing yet."""
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = tar.extractfile(member)
+    assert source is not None
+    with source, target.open("xb") as file:
+        shutil.copyfileobj(source, file, 2**20)
 
 
 def download(
@@ -371,7 +556,7 @@ def download(
     What has arrived is kept beside it as ``NAME.part`` and a later call goes on from there.
 
     Args:
-        urls: addresses of the same file, tried in turn; ``http`` or ``https``.
+        urls: addresses of the same file, tried in turn; ``https``, of this machine itself also ``http``.
         path: the file to make; nothing is fetched when it is there with the right size and digest.
         size: its number of bytes.
         sha256: its SHA-256, hexadecimal.
@@ -399,10 +584,14 @@ def download(
     raise DataError(f"could not fetch {path.name} ({'; '.join(failures)}).", "check the network and try again.")
 
 
+#: What is fetched: nothing that others on the way could read or change; digests are checked all the same.
+_FETCHED = ("https://", "http://127.0.0.1:", "http://localhost:")
+
+
 def _fetch(url: str, part: Path, size: int, progress: Callable[[int, int], None] | None, timeout_s: float) -> None:
     """Append to ``part`` what is missing of ``url``; raises OSError or HTTPException when it breaks off."""
-    if not url.startswith(("https://", "http://")):
-        raise ValueError("only http and https addresses are fetched")
+    if not url.startswith(_FETCHED):
+        raise ValueError("only https addresses are fetched")
     done = part.stat().st_size if part.exists() else 0
     if done >= size:
         if done == size:

@@ -12,8 +12,6 @@ import contextlib
 import os
 import tarfile
 import weakref
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +26,8 @@ from regrow.errors import BusyError, DataError
 
 _AGAIN = "unpack or fetch the official archive again."
 _VERSION = 1
+#: Entries of an archive of a few files, possibly compressed.
+_MOST_FILES = 10_000
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _look_through(archive: Path, size: int, nested: bool) -> Iterator[tuple[str,
                 yield name, offset, length
                 continue
             inner = name.removesuffix(".tar")
-            if inner == name or "/" in inner:
+            if inner in (name, "", ".", "..") or "/" in inner:
                 raise DataError(f"{archive} holds {name[:80]!r}, not archives NAME.tar alone.", _AGAIN)
             for part in _tar(file, archive / name, offset, offset + length):
                 yield f"{inner}/{part[0]}", *part[1:]
@@ -110,22 +110,26 @@ def _look_through(archive: Path, size: int, nested: bool) -> Iterator[tuple[str,
 def _tar(file: IO[bytes], what: Path, start: int, end: int) -> Iterator[tuple[str, int, int]]:
     """Plain files of an archive that lies between two places of a file."""
     file.seek(start)
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                if member.isdir():
-                    continue
-                if not member.isreg() or member.issparse() or ".." in member.name.split("/"):
-                    raise DataError(f"{what} holds {member.name[:80]!r}; links and the like are not read.", _AGAIN)
-                if member.offset_data + member.size > end:
-                    raise DataError(f"{what} is cut short: {member.name[:80]!r} goes beyond its end.", _AGAIN)
-                yield member.name.removeprefix("./"), member.offset_data, member.size
-            # tarfile takes any block that is no head for the end: only one of zeros is
-            file.seek(tar.offset)
-            if tar.offset + tarfile.BLOCKSIZE > end or any(file.read(tarfile.BLOCKSIZE)):
-                raise DataError(f"{what} is cut short: it has no end mark.", _AGAIN)
-    except tarfile.TarError as error:
-        raise DataError(f"{what} is cut short or no uncompressed tar archive ({error}).", _AGAIN) from None
+    with (
+        files.archive_damage_told(what, _AGAIN),
+        tarfile.open(fileobj=file, mode="r:", tarinfo=files.TarEntry) as tar,
+    ):
+        for member in files.tar_entries(tar):
+            if member.isdir():
+                continue
+            if not member.isreg() or member.issparse() or _leads_out(member.name):
+                raise DataError(f"{what} holds {member.name[:80]!r}; links and the like are not read.", _AGAIN)
+            if member.offset_data + member.size > end:
+                raise DataError(f"{what} is cut short: {member.name[:80]!r} goes beyond its end.", _AGAIN)
+            yield member.name.removeprefix("./"), member.offset_data, member.size
+        # tarfile takes any block that is no head for the end: only one of zeros is
+        file.seek(tar.offset)
+        if tar.offset + tarfile.BLOCKSIZE > end or any(file.read(tarfile.BLOCKSIZE)):
+            raise DataError(f"{what} is cut short: it has no end mark.", _AGAIN)
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/")
 
 
 def _columns(rows: Iterator[tuple[str, int, int]]) -> _Columns:
@@ -139,11 +143,9 @@ def _columns(rows: Iterator[tuple[str, int, int]]) -> _Columns:
 
 def _load(folder: Path) -> _Columns | None:
     try:
-        # opened here: numpy leaves the file of a damaged one open
-        with (folder / "index.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            names = Names(stored["text"], stored["ends"])
-            return names, stored["offsets"], stored["sizes"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        stored = files.read_arrays(folder / "index.npz")
+        return Names(stored["text"], stored["ends"]), stored["offsets"], stored["sizes"]
+    except (DataError, KeyError):
         return None  # absent or damaged: it is made again
 
 
@@ -215,17 +217,13 @@ def contents(archive: Path, endings: tuple[str, ...], *, limit_bytes: int) -> di
         DataError: it is damaged, or a wanted file is too large.
     """
     found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            for member in tar:
-                ending = next((end for end in endings if f"/{member.name}".endswith(f"/{end}")), None)
-                if ending is None or not member.isreg():
-                    continue
-                if member.size > limit_bytes:
-                    raise DataError(f"{archive}: {member.name[:80]} has more than {limit_bytes} bytes.", _AGAIN)
-                file: Any = tar.extractfile(member)
-                found[ending] = file.read()
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        said = " ".join(str(error).split())[:100]
-        raise DataError(f"{archive} is damaged ({said}).", _AGAIN) from None
+    with files.archive_damage_told(archive, _AGAIN), tarfile.open(archive, "r:*", tarinfo=files.TarEntry) as tar:
+        for member in files.tar_entries(tar, most=_MOST_FILES):
+            ending = next((end for end in endings if f"/{member.name}".endswith(f"/{end}")), None)
+            if ending is None or not member.isreg():
+                continue
+            if member.size > limit_bytes:
+                raise DataError(f"{archive}: {member.name[:80]} has more than {limit_bytes} bytes.", _AGAIN)
+            file: Any = tar.extractfile(member)
+            found[ending] = file.read()
     return found

@@ -155,11 +155,16 @@ def read_split(cifar: Cifar, folder: Path, split: str) -> Records:
     ending, generated = ".bin" if _absent(cifar, folder, split, "") else "", marker.at(folder)
     rows = generated.count(split) // len(cifar.parts[split]) if generated else cifar.rows[split]
     width = len(cifar.labels) + 3 * cifar.spec.image_size**2
-    records = np.empty((rows * len(cifar.parts[split]), width), np.uint8)
+    shape = (rows * len(cifar.parts[split]), width)
+    places = [folder / f"{part}{ending}" for part in cifar.parts[split]]
+    there = sum(place.stat().st_size for place in places if place.is_file())
+    if generated and there < shape[0] * (width - len(cifar.labels)):  # before memory is taken for what it says
+        raise DataError(f"the files of {folder} cannot hold {shape[0]} images.", _again(cifar, folder))
+    records = np.empty(shape, np.uint8)
     read_part = _read_binary if ending else _read_python
-    for number, part in enumerate(cifar.parts[split]):
+    for number, place in enumerate(places):
         try:
-            records[number * rows : (number + 1) * rows] = read_part(cifar, folder / f"{part}{ending}", rows, width)
+            records[number * rows : (number + 1) * rows] = read_part(cifar, place, rows, width)
         except DataError as error:
             raise DataError(error.message, _again(cifar, folder)) from None
     if generated is None:

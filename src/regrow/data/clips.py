@@ -7,6 +7,7 @@ prepare(clip, 224)               frames as the corrupted sets are made from them
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,14 +135,15 @@ def ucf101(path: Path, split: str = "all", side: int = 224) -> ClipFolder:
 def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).", "unpack the lists of UCF101.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        said = getattr(error, "strerror", None) or "it is no text"
+        raise DataError(f"{path} cannot be read ({said}).", "unpack the lists of UCF101.") from None
 
 
 def _classes(path: Path) -> dict[str, int]:
     """Class name -> its number, from 0, in the order of the official file."""
     rows = [line.split() for line in _lines(path)]
-    if any(len(row) != 2 or not row[0].isdigit() for row in rows):
+    if any(len(row) != 2 or not re.fullmatch("[0-9]{1,9}", row[0]) for row in rows):
         raise DataError(f"{path} has not lines NUMBER CLASS.", "unpack the lists of UCF101 again.")
     return {name: int(number) - 1 for number, name in rows}
 

@@ -136,7 +136,7 @@ def _open(datasets: Any, path: Path, split: str | None, cache: Path | None) -> t
     if (path / "dataset_dict.json").is_file():
         there = files.read_json(path / "dataset_dict.json")["splits"]
         name = _split(path, split, there)
-        folder = path / name
+        folder = files.inside(path, name)
     elif (path / "state.json").is_file():
         name, folder = split or "", path
     else:

@@ -271,7 +271,7 @@ def kit(folder: Path) -> Kit:
         )
     wnids, words = _synsets(found[_META], folder)
     lines = found[_TRUTH].decode("ascii", "replace").split()
-    if not lines or not all(line.isdigit() and 1 <= int(line) <= len(wnids) for line in lines):
+    if not lines or not all(len(line) < 9 and line.isdigit() and 1 <= int(line) <= len(wnids) for line in lines):
         raise DataError(f"{_TRUTH} in {folder} is not a list of class numbers 1 to {len(wnids)}.", _KIT_AGAIN)
     return Kit(wnids, words, tuple(map(int, lines)))
 

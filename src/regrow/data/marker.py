@@ -61,8 +61,17 @@ class Marker:
         return f"generated: {counts}" if counts else "generated"
 
     def count(self, split: str) -> int:
-        """How many images or clips a split has."""
-        return int(self.facts[split])
+        """How many images or clips a split has.
+
+        Raises:
+            DataError: the marker does not say.
+        """
+        said = self.facts.get(split, "")
+        if not re.fullmatch("[0-9]{1,12}", said):
+            raise DataError(
+                f"{FILE} does not say how many examples of {split} there are.", "generate the folder again."
+            )
+        return int(said)
 
     def label(self, spec: DataSpec) -> DataSpec:
         """The facts of a data set whose files are these: the caveat takes the place of the official set's."""

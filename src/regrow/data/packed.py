@@ -126,7 +126,10 @@ class Packed:
             raise DataError(f"{self.path(i)} is damaged in {self.folder}.", _again(self.folder))
         if self.form.kind == "jpeg":
             return reading.open_picture(io.BytesIO(content), at_least, self.path(i))
-        return Image.frombytes("RGB", (int(row["width"]), int(row["height"])), content)
+        width, height = int(row["width"]), int(row["height"])
+        if width * height * 3 != size:
+            raise DataError(f"{self.path(i)} is damaged in {self.folder}.", _again(self.folder))
+        return Image.frombytes("RGB", (width, height), content)
 
     def fingerprint(self) -> str:
         """Digest of the source's and of how it was packed."""
@@ -208,16 +211,18 @@ def load(folder: Path, source: Source | None = None) -> Packed:
         raise DataError(f"{folder / FACTS} is not of this version of regrow.", _again(folder))
     try:
         for name, said in facts["files"].items():
-            path = folder / name
+            path = files.inside(folder, name)
             if not path.is_file() or path.stat().st_size != said["size"]:
                 raise DataError(f"{path} is missing or cut short.", _again(folder))
             if name in (INDEX, NAMES) and files.file_digest(path) != said["sha256"]:
                 raise DataError(f"{path} is damaged.", _again(folder))
-    except (KeyError, TypeError, AttributeError):
+        index = files.read_array(folder / INDEX, mapped=True)
+        names = Names(files.read_array(folder / NAMES, mapped=True), index["name_end"])
+        packed, _ = Packed(folder, facts, index, names), facts["source"]
+    except DataError as error:
+        raise DataError(error.message, _again(folder)) from None
+    except (LookupError, TypeError, AttributeError, ValueError):
         raise DataError(f"{folder / FACTS} is damaged.", _again(folder)) from None
-    index = np.load(folder / INDEX, mmap_mode="r", allow_pickle=False)
-    names = Names(np.load(folder / NAMES, mmap_mode="r", allow_pickle=False), index["name_end"])
-    packed = Packed(folder, facts, index, names)
     if source is not None:
         _compare(packed, source.fingerprint(), source.name)
     return packed

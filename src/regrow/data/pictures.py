@@ -198,6 +198,8 @@ def tiny_imagenet(path: Path) -> Folder:
         for line in notes.read_text("utf-8").splitlines():
             name, _, rest = line.partition("\t")
             wnid = rest.partition("\t")[0]
+            if "/" in name or "/" in wnid:
+                continue
             flat, sorted_in = f"val/images/{name}", f"val/{wnid}/images/{name}"
             if wnid and (path / flat).is_file():
                 rows.append((wnid, name, flat))

@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from regrow import files
 from regrow.data.pictures import SUFFIXES, open_picture
 from regrow.data.spec import Images, Labels
 from regrow.errors import DataError, UnknownNameError
@@ -181,13 +182,12 @@ class ArraySet:
 
 
 def _mapped(path: Path) -> npt.NDArray[np.uint8]:
+    if not path.exists():
+        raise DataError(f"{path} is missing.", _again())
     try:
-        stored: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing.", _again()) from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())[:100]}.", _again()) from None
-    return stored
+        return files.read_array(path, mapped=True)
+    except DataError as error:
+        raise DataError(error.message, _again()) from None
 
 
 def _again() -> str:

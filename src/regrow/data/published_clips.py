@@ -8,6 +8,7 @@ cell.read(0)                                       # a clip: frames (T, H, W, 3)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,12 @@ from regrow.data.pictures import SUFFIXES
 from regrow.data.published import N_SEVERITIES, severity_folders
 from regrow.data.spec import Labels
 from regrow.errors import DataError, UnknownNameError
+from regrow.files import inside
 
 #: Folder of the clean clips of a tree that ``regrow corrupt --clean`` has written, beside those of the types.
 CLEAN = "clean"
+
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 def holds_clips(folder: Path) -> bool:
@@ -120,7 +124,7 @@ class ClipSet:
         found = _clips(root)
         rows = _rows(root / "clips.txt")
         if rows:
-            files = [root / name for name, _, _ in rows]
+            files = [inside(root, name) for name, _, _ in rows]
             missing = next((file for file in files if not file.is_file()), None)
             if missing is not None:
                 raise DataError(f"{missing} is in its list and not there.", "write or unpack the set again.")
@@ -181,6 +185,8 @@ def _rows(file: Path) -> list[tuple[str, int, int]]:
     if not file.is_file():
         return []
     rows = [line.rsplit(" ", 2) for line in file.read_text("utf-8", "surrogateescape").splitlines() if line.strip()]
-    if any(len(row) != 3 or not row[1].isdigit() or not row[2].isdigit() or row[1] == "0" for row in rows):
+    if any(
+        len(row) != 3 or not _NUMBER.fullmatch(row[1]) or not _NUMBER.fullmatch(row[2]) or row[1] == "0" for row in rows
+    ):
         return []
     return [(name, int(n_frames), int(label)) for name, n_frames, label in rows]

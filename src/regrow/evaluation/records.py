@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,22 +70,25 @@ def load_record(path: Path) -> tuple[Record, dict[str, Any]]:
         DataError: the file is absent, cut short or of another format.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            n = int(stored["n"])
-            record = Record(
-                prediction=stored["prediction"],
-                correct=np.unpackbits(stored["correct"], count=n).astype(bool),
-                confidence=stored["confidence"],
-                loss=stored["loss"],
-                brier=stored["brier"],
-            )
-            inputs = json.loads(stored["inputs"].tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"record {path} cannot be read ({type(error).__name__}).",
-            "remove it and run the same command again: the cell is evaluated anew.",
-        ) from None
-    if len(record.prediction) != n or inputs.get("schema") != SCHEMA:
+        stored = files.read_arrays(path)
+        n = int(stored["n"])
+        if n < 1 or stored["correct"].shape != ((n + 7) // 8,):
+            raise ValueError("answers of another number of images")
+        record = Record(
+            prediction=stored["prediction"],
+            correct=np.unpackbits(stored["correct"], count=n).astype(bool),
+            confidence=stored["confidence"],
+            loss=stored["loss"],
+            brier=stored["brier"],
+        )
+        inputs = json.loads(stored["inputs"].tobytes())
+        is_ours = inputs["schema"] == SCHEMA and all(part.shape == (n,) for part in vars(record).values())
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        said = (
+            error.message if isinstance(error, DataError) else f"record {path} cannot be read ({type(error).__name__})."
+        )
+        raise DataError(said, "remove it and run the same command again: the cell is evaluated anew.") from None
+    if not is_ours:
         raise DataError(f"record {path} is of another format.", "remove it and run the same command again.")
     return record, inputs
 

@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,7 +85,23 @@ def _function(part: str) -> Callable[..., Any]:
     return function
 
 
+#: Whether modules of the user's may be imported now.
+_may_import = ContextVar("_may_import", default=True)
+
+
+@contextlib.contextmanager
+def without_code() -> Iterator[None]:
+    """Import no module of the user's meanwhile: what is read may come from others, and names modules at will."""
+    before = _may_import.set(False)
+    try:
+        yield
+    finally:
+        _may_import.reset(before)
+
+
 def _module(name: str) -> ModuleType:
+    if not _may_import.get():
+        raise InputError(f"{name} is code, which is not run to read a study.", "run the study's recipe itself.")
     with _current_folder():
         try:
             return importlib.import_module(name)

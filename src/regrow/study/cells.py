@@ -126,12 +126,9 @@ def load_array(path: Path, mode: Literal["r"] | None = None) -> npt.NDArray[Any]
         DataError: it is not there, or damaged.
     """
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{path} cannot be read ({type(error).__name__}).", "run the study's command again: it is made anew."
-        ) from None
-    return array
+        return files.read_array(path, mapped=mode is not None)
+    except DataError as error:
+        raise DataError(error.message, "run the study's command again: it is made anew.") from None
 
 
 def open_cells(folder: Path, dataset: str, test: Callable[[], data.ImageSet | data.FileSet] | None = None) -> CellSet:
@@ -145,7 +142,16 @@ def open_cells(folder: Path, dataset: str, test: Callable[[], data.ImageSet | da
     Raises:
         DataError: they are not there.
     """
-    return set_of(folder, dataset, files.read_json(folder / "index.json"), test)
+    index = folder / "index.json"
+    stored = files.read_json(index)
+    try:
+        return set_of(folder, dataset, stored, test)
+    except DataError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{index} is damaged ({type(error).__name__}).", "remove it and run the study's command again."
+        ) from None
 
 
 def set_of(
@@ -159,7 +165,8 @@ def set_of(
     virtual = stored.get("virtual", {})  # schema 1 had none
     for file, digest in {**stored["digests"], **virtual}.items():
         if file != "labels.npy":
-            corruption, severity = file.removeprefix(f"{dataset}.").removesuffix(".npy").rsplit(".", 1)
+            place = files.inside(folder, file)
+            corruption, severity = place.name.removeprefix(f"{dataset}.").removesuffix(".npy").rsplit(".", 1)
             digests[corruption, int(severity)] = digest
     published = stored.get("published", {})
     for name, rows in published.items():

@@ -47,6 +47,7 @@ def execute(run: Path, data_root: Path | None = None, report: Report = silent) -
         RegrowError: what went wrong; the run's state says it too.
     """
     with files.owned(run, "run", wait_s=20):  # a worker of a killed engine ends within seconds
+        files.sweep(run)
         set_state(run, "running")
         try:
             _stages(run, data_root, report)
@@ -125,7 +126,7 @@ def train(settings: RunSettings, run: Path, data_root: Path | None, report: Repo
         settings.data.name, "train", root=data_root, options=settings.data.options, n=settings.data.train_images
     )
     spec = images.spec
-    source = None if settings.source is None else run.parent / settings.source.run
+    source = None if settings.source is None else files.inside(run.parent, settings.source.run)
     keep = files.read_json(run / "run.json").get("keeps", ())
     trainer = Trainer(settings, images, run, report, source=source, keep=keep)
     plan = describe(settings, spec, n_images=len(images.labels), masks=trainer.start_masks)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -253,12 +250,9 @@ def _kernels(folder: Path) -> tuple[Kernels, dict[str, int]]:
     if not path.exists():
         return {}, {}
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            kernels = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read ({type(error).__name__}).", "remove it and run the study's command again."
-        ) from None
+        kernels = files.read_arrays(path)
+    except DataError as error:
+        raise DataError(error.message, "remove it and run the study's command again.") from None
     return kernels, _json(folder / "kernel_sizes.json") or {}
 
 

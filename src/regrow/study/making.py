@@ -157,7 +157,7 @@ def _save_clips(
     targets = {cell: folder / f"{spec.name}.{cell[0]}.{cell[1]}.npy" for cell in cells}
     with contextlib.ExitStack() as stack:
         places = {cell: stack.enter_context(files.atomic_path(path)) for cell, path in targets.items()}
-        arrays = {cell: np.lib.format.open_memmap(path, "w+", np.uint8, shape) for cell, path in places.items()}
+        arrays = {cell: _new_array(path, shape) for cell, path in places.items()}
 
         def make(number: int) -> None:
             clip = source.clip(int(test.index[number]))
@@ -232,11 +232,24 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """An array to be filled in its file, whose space on the disk is taken now.
+
+    Raises:
+        OSError: the disk is full. Without its space a full disk would be no error later, but the end of the process.
+    """
+    array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def _save_rows(path: Path, rows: Rows, spec: DataSpec) -> str:
     """Write images that may have to be decoded, in bounded memory."""
     shape = (len(rows), spec.image_size, spec.image_size, 3)
     with files.atomic_path(path) as temporary:
-        array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        array = _new_array(temporary, shape)
         for start in range(0, len(rows), 256):
             array[start : start + 256] = rows[start : start + 256]
         array.flush()

@@ -104,7 +104,7 @@ class _Group:
         self.recipe, self.seed, self.axes, self.precision, self._size = recipe, seed, axes, precision, size
         self.methods = {method.arm: method for method in recipe.methods}
         self.sparsities = {label: arms.sparsities(recipe, label) for label in self.methods}
-        self.suffix = "".join(f"-{key.rsplit('.', 1)[-1]}={_slug(value)}" for key, value in axes.items())
+        self.suffix = "".join(f"-{_slug(key.rsplit('.', 1)[-1])}={_slug(value)}" for key, value in axes.items())
         fixed = recipe.fixed_seeds.model_dump()
         self.seeds = SeedSettings(**{k: seed if v is None else v for k, v in fixed.items()})
         self._made: dict[tuple[str, float], PlannedRun] = {}

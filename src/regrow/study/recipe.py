@@ -300,12 +300,13 @@ def _with_runs_of(values: object, where: str) -> object:
             f"recipe {where}: {own[0]} is settled by runs_of, whose networks are tested.", f"leave {own[0]} out."
         )
     place = beside(str(values["runs_of"]), where)
-    other = load(place)
-    if other.runs_of is not None:
+    text, there = read_text(place)
+    others = read_yaml(text, f"recipe {there}")
+    if isinstance(others, Mapping) and others.get("runs_of") is not None:
         raise InputError(
-            f"recipe {where}: {values['runs_of']} trains nothing itself.", f"give runs_of: {other.runs_of}."
+            f"recipe {where}: {values['runs_of']} trains nothing itself.", f"give runs_of: {others['runs_of']}."
         )
-    resolved = other.resolved()
+    resolved = parse(others, there).resolved()
     return {**{key: resolved[key] for key in TRAINED}, **values, "runs_of": place}
 
 

@@ -276,7 +276,8 @@ def run_study(
             console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
             for line in plan_lines(plan):
                 console.say(line)
-        files.sweep(folder)
+        for part, deep in ((folder, False), (folder / "analysis", False), (store.cells, True)):  # runs have own owners
+            files.sweep(part, deep=deep)
         planned = store.prepare()
         if source is not None:
             _take_all(source, store, planned)

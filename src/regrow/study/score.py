@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from regrow import corruptions, data
+from regrow import corruptions, data, files
 from regrow.corruptions.frost import folder_under
 from regrow.data.batches import Rows
 from regrow.data.pictures import open_picture
@@ -257,5 +257,7 @@ def save(records: dict[Cell, Record], folder: Path, name: str, inputs: Mapping[s
         name: of the images, the first part of the files' names.
         inputs: what they were made from: network, source, seed, mode.
     """
-    for (corruption, severity), record in records.items():
-        save_record(record_path(folder, name, corruption, severity), record, inputs)
+    with files.owned(folder, "the folder of records"):
+        files.sweep(folder, deep=False)
+        for (corruption, severity), record in records.items():
+            save_record(record_path(folder, name, corruption, severity), record, inputs)

@@ -15,11 +15,10 @@ from regrow.errors import DataError, InputError
 from regrow.study.flops import DataSize
 from regrow.study.plan import PlannedRun, expand
 from regrow.study.recipe import Recipe, parse
+from regrow.study.strict_yaml import read_stored_yaml
 from regrow.training.settings import Precision
 
 SCHEMA = 1
-#: The one in C, ten times as fast, where PyYAML was built with it.
-_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 STATES = ("planned", "running", "done", "failed")
 
 
@@ -50,7 +49,7 @@ class Store:
 
     def run(self, name: str) -> Path:
         """Folder of one run."""
-        return self.folder / "runs" / name
+        return files.inside(self.folder / "runs", name)
 
     def taken(self, name: str) -> Path:
         """Summary of a run that was taken from an earlier stretch of the study; need not be there."""
@@ -152,12 +151,13 @@ class Store:
         if not self.exists():
             raise InputError(f"{self.folder} holds no study (no study.yaml).", "`regrow study RECIPE --out DIR`.")
         try:
-            content = yaml.load(self.study_file.read_text(), _SafeLoader)  # noqa: S506 (both are safe ones)
+            content = read_stored_yaml(self.study_file.read_text())
             schema = content["schema"]
             whole = content["recipe_digest"] == files.value_digest(content["recipe"])
             Precision.model_validate(content["precision"])
-            content["probe"], content["runs"]
-        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            if not isinstance(content["probe"], dict) or not all(isinstance(name, str) for name in content["runs"]):
+                raise TypeError("names of runs are texts")
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{self.study_file} is damaged ({type(error).__name__}).", "choose another --out and start again."
             ) from None
@@ -183,6 +183,10 @@ class Store:
     def precision(self) -> Precision:
         """The arithmetic that all runs of the study use."""
         return Precision.model_validate(self.load()["precision"])
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """State, reason and attempts of every run by its name, without the plan being made anew."""
+        return {name: get_state(self.run(name)) for name in self.load()["runs"]}
 
     def planned(self) -> list[PlannedRun]:
         """The runs of the study, in the order in which they are started."""

@@ -20,27 +20,29 @@ import yaml
 from regrow import files
 from regrow.errors import DataError, InputError
 from regrow.evaluation.records import load_record, record_path
+from regrow.models.user import without_code
 from regrow.study.plan import PlannedRun
 from regrow.study.store import Store
 from regrow.study.view import Cell, CellScore, RunView, StudyView
 
 SCHEMA = 2
-_OF_STUDY = (
-    "name",
-    "title",
-    "tier",
-    "environment",
-    "data",
-    "corruptions",
-    "severities",
-    "families",
-    "common",
-    "common_words",
-    "notes",
-    "started",
-    "analyses",
-    "problems",
-)
+#: What ``study.json`` holds, each value of its kind.
+_OF_STUDY: Mapping[str, Any] = {
+    "name": str,
+    "title": str,
+    "tier": str,
+    "environment": dict,
+    "data": dict,
+    "corruptions": list,
+    "severities": list,
+    "families": dict,
+    "common": list,
+    "common_words": str,
+    "notes": list,
+    "started": int,
+    "analyses": dict,
+    "problems": list,
+}
 _OF_RUN = (
     "name",
     "method",
@@ -145,15 +147,18 @@ def load_summaries(folder: Path) -> StudyView:
         raise DataError(f"{folder / 'study.json'} has another schema.", "publish the study again.")
     if missing := [key for key in _OF_STUDY if key not in whole]:
         raise DataError(f"{folder / 'study.json'} is damaged: {missing[0]} is missing.", "publish the study again.")
+    if wrong := [key for key, kind in _OF_STUDY.items() if not isinstance(whole[key], kind)]:
+        said = f"{wrong[0]} is {whole[wrong[0]]!r:.60}"
+        raise DataError(f"{folder / 'study.json'} is damaged: {said}.", "publish the study again.")
     store = Store(folder)
     content, problems = store.load(), list(whole["problems"])
     for key in ("name", "tier"):  # the recipe has a digest, and what a study may say hangs on its tier
-        if whole[key] != content["recipe"][key]:
+        if whole[key] != content["recipe"].get(key):
             raise DataError(
                 f"{folder / 'study.json'} says {key} {whole[key]}, the recipe {content['recipe'][key]}.",
                 "publish the study again.",
             )
-    planned = cache(lambda: {run.name: run for run in store.planned()})
+    planned = cache(lambda: _planned(store))
     runs = [_read(store, str(name), planned) for name in content["runs"]]
     strange = sorted({path.stem for path in (folder / "runs").glob("*.json")} - {run.name for run in runs})
     if strange:
@@ -170,9 +175,15 @@ def load_summaries(folder: Path) -> StudyView:
     )
 
 
+def _planned(store: Store) -> dict[str, PlannedRun]:
+    """The runs of a study's recipe, which may be a stranger's."""
+    with without_code():
+        return {run.name: run for run in store.planned()}
+
+
 def _read(store: Store, name: str, planned: Callable[[], Mapping[str, PlannedRun]]) -> RunView:
     """A planned run from its summary; where that cannot be read, or is not there, what was planned."""
-    path = store.folder / "runs" / f"{name}.json"
+    path = files.inside(store.folder / "runs", f"{name}.json")
     if not path.exists():
         return _as_planned(store, name, planned(), "planned")
     try:
@@ -189,7 +200,7 @@ def read_summary(path: Path, name: str) -> RunView:
     """
     try:
         return _run(files.read_json(path), name)
-    except (AttributeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, binascii.Error) as error:
         raise DataError(f"{path} cannot be read ({_said(error)}).", "publish the study again.") from None
 
 

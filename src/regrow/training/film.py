@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,14 +79,26 @@ def load_film(path: Path) -> MaskFilm | None:
     if not path.exists():
         return None
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            shapes = {name: tuple(shape) for name, shape in json.loads(str(stored["layers"])).items()}
-            bits = {name: stored[f"layer{i}"] for i, name in enumerate(shapes)}
-            return MaskFilm(stored["updates"], stored["steps"], shapes, bits)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        stored = files.read_arrays(path)
+        shapes = {name: tuple(map(int, shape)) for name, shape in json.loads(str(stored["layers"])).items()}
+        bits = {name: stored[f"layer{i}"] for i, name in enumerate(shapes)}
+        film = MaskFilm(stored["updates"], stored["steps"], shapes, bits)
+        _require_whole(film)
+        return film
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise DataError(
             f"{path} is not a readable film of masks ({type(error).__name__}).", f"remove it: rm {path}"
         ) from None
+
+
+def _require_whole(film: MaskFilm) -> None:
+    n = len(film.updates)
+    of_layer = {name: (n, (math.prod(shape) + 7) // 8) for name, shape in film.shapes.items()}
+    packed = all(
+        film.bits[name].shape == shape and film.bits[name].dtype == np.uint8 for name, shape in of_layer.items()
+    )
+    if not packed or any(a.shape != (n,) or a.dtype.kind not in "iu" for a in (film.updates, film.steps)):
+        raise ValueError("its parts do not fit each other")
 
 
 def filmed_layers(sparsifier: Sparsifier) -> list[str]:

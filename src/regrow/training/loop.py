@@ -121,6 +121,7 @@ class Trainer:
         self._maskable = [p for name, p in network.named_parameters() if name in self.sparsifier.densities]
         self.film = FilmRecorder(folder / FILM, self.sparsifier)
         self.step, self.elapsed_s, self._written = self.length.first, 0.0, 0
+        self._window, self._since = torch.zeros(2), self.step  # sums of loss and hits since the last line of metrics
         self._resume()
 
     def _first_losses(self, network: torch.nn.Module) -> Callable[[], torch.Tensor]:
@@ -149,6 +150,8 @@ class Trainer:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+            self._since = state.get("since", self.step)  # checkpoints of before these were kept
+            self._window = state.get("window", self._window)
         for name in ("metrics.jsonl", "history.jsonl"):
             rows = files.read_lines(self.folder / name)
             files.keep_lines(self.folder / name, [row for row in rows if row["step"] <= self.step])
@@ -166,8 +169,8 @@ class Trainer:
         """
         train, started = self.settings.training, time.monotonic()
         saved = logged = started
-        before, window, correct, since = self.elapsed_s, torch.zeros(()), torch.zeros(()), self.step
-        window, correct = window.to(self.fabric.device), correct.to(self.fabric.device)
+        before, self._window = self.elapsed_s, self._window.to(self.fabric.device)
+        window, correct = self._window  # views, so that a checkpoint has them
         self.model.train()
         while self.step < self.length.last:
             self._keep_weights()
@@ -178,12 +181,11 @@ class Trainer:
             now = time.monotonic()
             self.elapsed_s = before + now - started
             if self.step % train.log_every == 0 or self.step == self.length.last:
-                steps = self.step - since
+                steps = self.step - self._since
                 row = self._log(float(window) / steps, float(correct) / (steps * train.batch), steps, now - logged)
                 self.report(row)
-                window.zero_()
-                correct.zero_()
-                logged, since = now, self.step
+                self._window.zero_()
+                logged, self._since = now, self.step
             if now - saved >= train.checkpoint_seconds and self.step < self.length.last:
                 self._checkpoint()
                 saved = now
@@ -273,6 +275,8 @@ class Trainer:
             "fingerprint": self.fingerprint,
             "step": self.step,
             "elapsed_s": self.elapsed_s,
+            "window": self._window.cpu(),
+            "since": self._since,
             "model": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sparsifier": self.sparsifier.state_dict(),

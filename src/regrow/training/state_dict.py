@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regrow import files
 from regrow.errors import DataError, InputError
 from regrow.training.checkpoint import load_weights
 
@@ -44,9 +45,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     for _ in range(2):  # a wrapper in a wrapper, as some trainers leave it
         inner = found if isinstance(found, Mapping) else {}
         found = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), Mapping)), found)
-    tensors = {str(k): v.detach() for k, v in found.items() if isinstance(v, Tensor)} if _is_dict(found) else {}
+    items = [(str(k), v) for k, v in found.items() if isinstance(k, str | int)] if _is_dict(found) else []
+    tensors = {name: value.detach() for name, value in items if isinstance(value, Tensor)}
     if not tensors:
-        keys = f"a mapping of {', '.join(map(str, list(found)[:5]))}" if _is_dict(found) else type(found).__name__
+        keys = f"a mapping of {', '.join(name for name, _ in items[:5])}" if _is_dict(found) else type(found).__name__
         raise DataError(f"{path} holds no state dict ({keys or 'nothing'}).", _AS_TENSORS)
     return tensors
 
@@ -59,11 +61,14 @@ def _loaded(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they recommend to unpickle the file
+            files.require_stored(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path} is not there.", "correct the path.") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a folder.", "give a .safetensors, .pt or .pth file.") from None
+    except DataError:
+        raise
     except pickle.UnpicklingError as error:
         code = _GLOBAL.search(str(error))
         what = f"asks for the code of {code.group(1)} to be run" if code else "is more than tensors"

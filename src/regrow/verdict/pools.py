@@ -80,10 +80,10 @@ class Pool:
 
 
 def _by_seed(arms: Sequence[Arm], of: Callable[[RunView], _T | None]) -> dict[int, list[_T] | None]:
-    seeds = sorted({run.seed for arm in arms for run in arm.runs})
+    by_arm = [{run.seed: run for run in reversed(arm.runs)} for arm in arms]  # the first run of a seed
     found: dict[int, list[_T] | None] = {}
-    for seed in seeds:
-        runs = [next((run for run in arm.runs if run.seed == seed), None) for arm in arms]
+    for seed in sorted({seed for runs_of in by_arm for seed in runs_of}):
+        runs = [runs_of.get(seed) for runs_of in by_arm]
         values = [None if run is None or run.state != "done" else of(run) for run in runs]
         known = [value for value in values if value is not None]
         found[seed] = known if len(known) == len(arms) else None

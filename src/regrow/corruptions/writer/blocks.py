@@ -41,7 +41,8 @@ class Journal:
         self.path = path
         self._key = key
         rows = files.read_lines(path)
-        self.is_valid = bool(rows) and rows[0] == {"key": key}
+        whole = all(isinstance(row, dict) and {"at", "result"} <= set(row) for row in rows[1:])
+        self.is_valid = bool(rows) and rows[0] == {"key": key} and whole
         self.results: dict[int, Any] = {row["at"]: row["result"] for row in rows[1:]} if self.is_valid else {}
 
     def begin(self) -> None:
@@ -54,6 +55,11 @@ class Journal:
         if self.results.get(start) != result:
             self.results[start] = result
             files.append_lines(self.path, [{"at": start, "result": result}])
+
+
+def journal_of(folder: Path, name: str) -> Path:
+    """The journal of a corruption of a set, while it is not whole."""
+    return folder / f".{name}.journal"
 
 
 def block_size(side: int) -> int:

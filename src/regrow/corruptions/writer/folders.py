@@ -83,6 +83,7 @@ class Folders:
         self.versions = versions
         self.n, self.step, self.name = n, step, name
         self._severities = severities
+        files.sweep(folder, deep=False)  # of a process that was killed
         manifest.want(cell for name in said for cell in self.cells(name))
 
     def severities(self, name: str) -> tuple[int, ...]:
@@ -120,6 +121,7 @@ class Folders:
                     f"{folder} has not the {noted['n_files']} files that {MANIFEST} names.",
                     "remove it, or write it again with --force.",
                 )
+        blocks.journal_of(self.folder, name).unlink(missing_ok=True)  # stopped after the cells were noted
         return True
 
     def write(
@@ -167,7 +169,7 @@ class Folders:
 
     def _journal(self, name: str, force: bool) -> Journal:
         key = [self.manifest.made_from, self.said[name], self.versions, self.step, Made._fields]
-        journal = Journal(self.folder / f".{name}.journal", files.value_digest(key))
+        journal = Journal(blocks.journal_of(self.folder, name), files.value_digest(key))
         part, there = part_of(self.folder, name), self.folder / name
         if there.exists():
             if journal.is_valid and not part.exists():
@@ -273,4 +275,4 @@ def remove_all(other: Manifest) -> None:
     for name in {PurePosixPath(entry).parts[0] for entry in other.wanted}:
         for folder in (other.folder / name, part_of(other.folder, name)):
             shutil.rmtree(folder, ignore_errors=True)
-        (other.folder / f".{name}.journal").unlink(missing_ok=True)
+        blocks.journal_of(other.folder, name).unlink(missing_ok=True)

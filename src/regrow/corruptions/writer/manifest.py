@@ -246,15 +246,8 @@ class Manifest:
             DataError: it is absent, damaged, or of another schema.
         """
         value = files.read_json(folder / MANIFEST)
-        try:
-            is_ours = value["schema"] == SCHEMA and {"layout", "source", "severities"} <= set(value["made_from"])
-            is_ours = is_ours and all({"sha256", "notes"} <= set(entry) for entry in value["files"].values())
-            names = [*value["wanted"], *value["files"]]
-            is_ours = is_ours and all(".." not in Path(n).parts and not Path(n).is_absolute() for n in names)
-            if is_ours:
-                return cls(folder, value["made_from"], value["wanted"], value["files"], value["facts"])
-        except (TypeError, KeyError, AttributeError):
-            pass
+        if _is_ours(value):
+            return cls(folder, value["made_from"], value["wanted"], value["files"], value["facts"])
         raise DataError(
             f"{folder / MANIFEST} is no manifest of schema {SCHEMA} of a corrupted set.",
             "choose another --out, or move the folder away.",
@@ -287,6 +280,21 @@ class Manifest:
             f"would be {notes.get(key, 'as published')!r}.",
             "write it again with --force, or choose another --out.",
         )
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether a file's values are those of a manifest, whose names stay in its folder."""
+    try:
+        made_from, entries, names = value["made_from"], value["files"], [*value["wanted"], *value["files"]]
+        is_npy = made_from["layout"] == "npy"
+        needed = {"source", "severities", *(["n_images"] if is_npy else [])}
+        noted = {"sha256", "notes", *(["md5"] if is_npy else [])}
+        whole = value["schema"] == SCHEMA and isinstance(value["facts"], dict) and needed <= set(made_from)
+        whole = whole and all(noted <= set(entry) and isinstance(entry["notes"], dict) for entry in entries.values())
+        paths = [Path(name) for name in names]
+        return whole and not any(path.is_absolute() or not path.parts or ".." in path.parts for path in paths)
+    except (TypeError, LookupError, AttributeError):
+        return False
 
 
 @contextlib.contextmanager

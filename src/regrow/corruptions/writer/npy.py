@@ -126,8 +126,7 @@ class _Writer:
         self.said = said
         self.versions = versions(settings)
         self.shape = (len(settings.severities) * len(images), *images.shape[1:])
-        for leftover in folder.glob(".*.npy.*.tmp"):
-            leftover.unlink()
+        files.sweep(folder, deep=False)  # of a process that was killed
 
     def is_whole(self, name: str, force: bool) -> bool:
         path, noted = self.folder / f"{name}.npy", self.manifest.entries.get(name)
@@ -136,6 +135,7 @@ class _Writer:
         if not self.manifest.refuse_other_notes(name, self.said.get(name, {}), force):
             return False
         if files.file_digest(path) == noted["sha256"]:
+            blocks.journal_of(self.folder, name).unlink(missing_ok=True)  # stopped after the file was noted
             return True
         if force:
             return False
@@ -165,7 +165,7 @@ class _Writer:
 
     def _journal(self, name: str, step: int) -> Journal:
         key = [self.manifest.made_from, self.said[name], self.versions, step]
-        journal = Journal(self.folder / f".{name}.journal", files.value_digest(key))
+        journal = Journal(blocks.journal_of(self.folder, name), files.value_digest(key))
         part, path = _part(self.folder, name), self.folder / f"{name}.npy"
         if journal.is_valid and not part.exists() and path.exists() and name not in self.manifest.entries:
             path.replace(part)  # stopped after the file had got its name, before it was noted
@@ -257,7 +257,7 @@ def _digests(path: Path) -> dict[str, str]:
 
 def _remove(other: Manifest) -> None:
     for name in other.wanted:
-        for path in (other.folder / f"{name}.npy", _part(other.folder, name), other.folder / f".{name}.journal"):
+        for path in (other.folder / f"{name}.npy", _part(other.folder, name), blocks.journal_of(other.folder, name)):
             path.unlink(missing_ok=True)
 
 

@@ -144,6 +144,8 @@ def load_compact(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} is not there.", "name a file that `regrow export` wrote.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).", "name a .rgz file.") from None
     body = memoryview(content)[:-DIGEST_BYTES]
     if content[: len(MAGIC)] != MAGIC:
         raise DataError(f"{path} is not a regrow compact file.", "name a .rgz file.")

@@ -14,7 +14,6 @@ import functools
 import io
 import math
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +30,8 @@ __all__ = ["CSR", "SparseLinear", "from_csr", "load_csr", "save_csr", "sparse_li
 
 LARGEST = 2**31 - 1
 FIELDS = ("indptr", "indices", "values")
+#: Weights that a byte of a file may stand for, zeros counted: far more than at any density that is trained.
+MOST_PER_BYTE = 4096
 
 
 class CSR(NamedTuple):
@@ -141,8 +142,9 @@ def load_csr(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         DataError: the file is absent, damaged, or of another kind.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        if not path.exists():
+            raise FileNotFoundError
+        arrays = files.read_arrays(path, limit_bytes=path.stat().st_size)  # they are stored uncompressed
         tensors = {name: _tensor(arrays, name) for name in arrays if not name.endswith((".dtype", ".shape"))}
         state: dict[str, Tensor] = {}
         masks: dict[str, Tensor] = {}
@@ -152,11 +154,15 @@ def load_csr(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
                 state[name] = tensor
             elif part == "values":
                 shape = tuple(int(side) for side in arrays[f"{layer}.shape"])
+                if math.prod(shape) > MOST_PER_BYTE * path.stat().st_size:
+                    raise ValueError(f"{layer} is far larger than the file")
                 csr = CSR(tensors[f"{layer}.indptr"], tensors[f"{layer}.indices"], tensor, shape)
                 state[layer], masks[layer] = from_csr(csr)
     except FileNotFoundError:
         raise DataError(f"{path} is not there.", "name a file that `regrow export` wrote.") from None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+    except DataError as error:
+        raise DataError(error.message, "export it again.") from None
+    except (ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, MemoryError) as error:
         said = " ".join(str(error).split())[:120]
         raise DataError(f"{path} is no readable CSR file ({said}).", "export it again.") from None
     return state, masks

@@ -13,9 +13,9 @@ def make(subject: Subject) -> dict[str, Any]:
     names = [name for name, value in subject.weights.tensors.items() if value.ndim in (4, 5)]
     tensors = {name: subject.weights.tensors[name] for name in names}
     found: dict[str, Any] = {"layers": analysis.kernel_spectra(tensors)}
-    if subject.weights.masks:
+    masks = {name: mask for name, mask in subject.weights.masks.items() if name in tensors}
+    if masks:  # of convolutions: a network may have none
         initial = {name: value for name, value in subject.initial().items() if name in tensors}
-        masks = {name: mask for name, mask in subject.weights.masks.items() if name in tensors}
         size = sum(value.numel() for value in tensors.values())
         found["relation"] = analysis.density_relation(
             tensors, masks=masks, initial=initial, null_masks=NULL_MASKS if size <= SMALL_NETWORK else 0

@@ -1,0 +1,140 @@
+"""Shared by the tests that do harm: a server that forks processes to be killed, small disks, and the table.
+
+With REGROW_TABLE=FILE the counts of what was done are written to that file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TALLY = pytest.StashKey[dict[str, Counter[str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TALLY] = {"kills": Counter(), "faults": Counter(), "inputs": Counter()}
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if "REGROW_TABLE" not in os.environ:
+        return
+    path = Path(os.environ["REGROW_TABLE"])
+    from regrow.study.environment import describe_environment
+
+    tally = session.config.stash[TALLY]
+    table = {
+        "question": "What is lost by kill -9, faults of disk and clock, and damaged input?",
+        "environment": describe_environment(),
+        **{name: {"total": sum(counts.values()), **dict(sorted(counts.items()))} for name, counts in tally.items()},
+        "lost": 0 if exitstatus == 0 else "see the failed tests",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(table, indent=1) + "\n")
+
+
+@pytest.fixture(scope="session")
+def tally(pytestconfig: pytest.Config) -> dict[str, Counter[str]]:
+    """Counts by kind: what was done to regrow without anything being lost."""
+    return pytestconfig.stash[TALLY]
+
+
+@dataclass
+class Ended:
+    """A process that has ended, or was stopped.
+
+    Attributes:
+        code: exit code; None where a signal ended it.
+        signal: that signal, or 0.
+        operations: on files under the watched folder, until then.
+        stage: what it was doing.
+        seconds: how long it took.
+        err: its standard error.
+        pid: of a stopped one.
+    """
+
+    code: int | None
+    signal: int
+    operations: int
+    stage: str
+    seconds: float
+    err: str
+    pid: int = 0
+
+
+@dataclass
+class Server:
+    """A process that has loaded regrow and forks one for each command; see ``server.py``."""
+
+    process: subprocess.Popen[str] = field(repr=False)
+
+    def run(self, watch: Path, *command: object, **how: Any) -> Ended:
+        """Run ``regrow COMMAND`` in a process of its own.
+
+        Args:
+            watch: folder whose operations are counted.
+            command: arguments of ``regrow``.
+            how: ``kill_at=n`` kills it with SIGKILL just before its n-th operation on files, ``kill_after=s`` after
+                so many seconds; ``stop_at=n`` stops it there; ``clock=True`` lets its clocks jump; ``page=True`` makes the
+                whole page of a study, and not its title alone.
+        """
+        return self._ask({"command": [str(word) for word in command], "watch": str(watch), **how})
+
+    def go_on(self, stopped: Ended) -> Ended:
+        """Let a stopped process go on to its end."""
+        return self._ask({"continue": stopped.pid})
+
+    def _ask(self, question: dict[str, Any]) -> Ended:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return Ended(**json.loads(self.process.stdout.readline()))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server, with a cache of its own."""
+    cache = tmp_path_factory.mktemp("cache")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("server.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    yield Server(process)
+    process.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Makes a disk of so many bytes; options may remount it: ``disk(1 << 20)``, then ``disk(options="ro")``."""
+    place = tmp_path / "disk"
+    mounted = False
+
+    def mount(size: int | None = None, options: str = "") -> Path:
+        nonlocal mounted
+        words = ["remount"] if mounted else []
+        words += [f"size={size}"] if size else []
+        words += [options] if options else []
+        place.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", ",".join(words), "regrow-test", str(place)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("no disk can be mounted here")
+        mounted = True
+        return place
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", "-l", str(place)], check=False)
