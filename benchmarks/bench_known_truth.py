@@ -20,7 +20,7 @@ from regrow import files
 from regrow.analysis import reliance_report, unseen
 from regrow.analysis.frequency_reliance import MEASURES
 from regrow.study import recipe as recipes
-from regrow.study.local import Event
+from regrow.study.engines.engine import Event
 from regrow.study.run import run_study
 
 TRAINED = {"low": {"train_high": 0}, "high": {"train_low": 0}, "both": {}}

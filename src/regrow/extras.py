@@ -1,4 +1,4 @@
-"""The libraries of the extras ``regrow[models]`` and ``regrow[explain]``, imported where they are asked for."""
+"""The libraries of the extras ``models``, ``explain`` and ``ray``, imported where they are asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from regrow.errors import InputError
 
 #: Library -> the extra that it comes with.
-EXTRA = {"timm": "models", "torchvision": "models", "captum": "explain"}
+EXTRA = {"timm": "models", "torchvision": "models", "captum": "explain", "ray": "ray"}
 
 
 def library(name: str, wanted: str) -> Any:

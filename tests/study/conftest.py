@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,33 @@ TINY = {
     "evaluation": {"corruptions": ["contrast", "gaussian_noise"], "severities": [1, 5]},
 }
 
+#: Seconds instead of minutes: a network that trains fast, and no analysis of its inputs.
+LIGHT: dict[str, Any] = {
+    "schema": 1,
+    "name": "light",
+    "data": {"name": "cues", "train_images": 64, "test_images": 10},
+    "model": {"name": "mlp", "width": 32},
+    "methods": ["dense", "rigl"],
+    "sparse": {"updates": 20},
+    "training": {
+        "steps": 200,
+        "batch": 8,
+        "lr": 0.01,
+        "precision": "fp32",
+        "channels_last": "no",
+        "log_every": 50,
+        "checkpoint_seconds": 0.1,
+    },
+    "evaluation": {"corruptions": ["contrast"], "severities": [1]},
+    "analysis": {
+        "attenuation": {"images": 4},
+        "heat_map": {"images": 0},
+        "gradients": {"images": 0},
+        "sharpness": {"images": 0},
+        "aliasing": {"images": 0},
+    },
+}
+
 
 class Quiet:
     """A console that keeps what it is told."""
@@ -51,6 +80,17 @@ class Quiet:
 @pytest.fixture
 def tiny() -> Recipe:
     return recipes.parse(TINY, "tiny")
+
+
+@pytest.fixture(scope="session")
+def light() -> Callable[..., Recipe]:
+    """The light recipe, with changes."""
+
+    def of(*, steps: int = 200, **changes: Any) -> Recipe:
+        training = {**LIGHT["training"], "steps": steps}
+        return recipes.parse({**LIGHT, "training": training, **changes}, "light")
+
+    return of
 
 
 @pytest.fixture

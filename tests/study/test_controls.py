@@ -13,13 +13,11 @@ from regrow import files, models
 from regrow.errors import DataError, InputError, RunFailedError, UnknownNameError
 from regrow.report.write import write_report
 from regrow.sparsity import cost
-from regrow.study import local
 from regrow.study import recipe as recipes
 from regrow.study.cells import open_cells
 from regrow.study.execute import execute, is_complete
 from regrow.study.flops import DataSize, training_flops
 from regrow.study.load import load_study
-from regrow.study.local import Event
 from regrow.study.making import make_cells
 from regrow.study.narrow import narrowed
 from regrow.study.plan import PlannedRun, expand
@@ -300,40 +298,6 @@ def test_sources_that_do_not_fit_are_refused_when_planned(tiny: Recipe, arm: dic
     short = {"name": "dense", "label": "short", "training": {"stop_after": 0.5}}
     with pytest.raises(InputError, match=words):
         plan_study(with_methods(tiny, "dense", "rigl", short, {"name": "static", "label": "a", **arm}))
-
-
-class Ended:
-    """A process that has ended."""
-
-    stdin = stdout = stderr = None
-
-    def wait(self) -> int:
-        return 0
-
-
-@pytest.mark.parametrize("jobs", [1, 2, 9])
-@pytest.mark.parametrize(("broken", "expected"), [("", ""), ("a", "abc"), ("b", "bc"), ("c", "c"), ("free", "free")])
-def test_dependants_wait_for_their_sources_and_fail_with_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, broken: str, expected: str
-) -> None:
-    def start(run: Path, _root: object, news: Any, *_: object) -> Ended:
-        news.put(Event(run.name, *(("failed", {}, "crashed") if run.name == broken else ("done", {}))))
-        return Ended()
-
-    monkeypatch.setattr(local, "_start", start)
-    events: list[Event] = []
-    sources = {"c": "b", "b": "a", "free": "done before"}
-    runs = [tmp_path / "runs" / name for name in ("c", "b", "a", "free")]
-    failed = local.execute_all(runs, jobs=jobs, data_root=None, on_event=events.append, sources=sources)
-    assert set(failed) == ({"free"} if expected == "free" else set(expected))
-    kinds = [(event.run, event.kind) for event in events]
-    for run, source in (("b", "a"), ("c", "b")):
-        if (run, "started") in kinds:
-            assert kinds.index((source, "done")) < kinds.index((run, "started"))
-        else:
-            assert source in failed
-            assert get_state(tmp_path / "runs" / run)["reason"] == f"{source}, which it starts from, failed."
-    assert {run for run, kind in kinds if kind in ("done", "failed")} == {"a", "b", "c", "free"}
 
 
 def test_runs_start_from_what_their_source_left(tiny: Recipe, folder: Path) -> None:

@@ -12,9 +12,10 @@ from regrow.errors import BusyError, DataError, InputError, RegrowError, RunFail
 from regrow.evaluation.records import load_record
 from regrow.study import recipe as recipes
 from regrow.study.cells import open_cells
+from regrow.study.engines.engine import Event, execute_all
+from regrow.study.engines.local import LocalEngine
 from regrow.study.kinds import cell_notes
 from regrow.study.load import load_study
-from regrow.study.local import Event, execute_all
 from regrow.study.recipe import Recipe
 from regrow.study.run import plan_lines, plan_study, run_study
 from regrow.study.store import Store, get_state
@@ -259,7 +260,7 @@ def test_a_tier_must_be_reached(tiny: Recipe) -> None:
 
 def test_the_end_of_a_run_is_told_even_when_its_folder_is_gone(tmp_path: Path) -> None:
     events: list[Event] = []
-    failed = execute_all([tmp_path / "runs" / "gone"], jobs=1, data_root=None, on_event=events.append)
+    failed = execute_all([tmp_path / "runs" / "gone"], engine=LocalEngine(1), data_root=None, on_event=events.append)
     assert failed == ["gone"]
     assert events[-1].kind == "failed"
     assert events[-1].reason

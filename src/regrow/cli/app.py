@@ -35,6 +35,7 @@ def _options(
 
 app.command("demo", epilog="Example:  regrow demo")(study.demo)
 app.command("study", epilog="Example:  regrow study quick/cifar10 --out runs/cifar10")(study.study)
+app.command("run", hidden=True, epilog="Example:  regrow run runs/cifar10/runs/dense-s0-seed0")(study.run)
 app.command("rehearse", epilog="Example:  regrow rehearse paper/s4 --micro-batch 16")(rehearse.rehearse)
 app.command("verdict", epilog="Example:  regrow verdict runs/quick-cifar10")(verdict.verdict)
 app.command("report", epilog="Example:  regrow report runs/demo --publish results/demo")(study.report)

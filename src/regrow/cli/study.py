@@ -1,28 +1,39 @@
-"""``regrow demo``, ``study`` and ``report``."""
+"""``regrow demo``, ``study``, ``run`` and ``report``."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from regrow.cli.console import StudyConsole, out, print_json
-from regrow.errors import InputError
+from regrow.errors import InputError, RunFailedError
 from regrow.study import recipe as recipes
+from regrow.study.engines import engine as engines
+from regrow.study.engines.choice import ENGINES, opened
+from regrow.study.engines.local import LocalEngine
 
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder that holds the data sets; else REGROW_DATA, else the cache.")
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Runs side by side; default: one a core or GPU.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the study; default: runs/RECIPE-NAME.")]
+EngineName = Annotated[
+    str, typer.Option("--engine", help=f"Where runs are executed: {' or '.join(ENGINES)} (a Ray cluster).")
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="With --engine ray: HOST:PORT of the cluster, or local to start one here."),
+]
 
 DEMO = "quick/cues"
 
 
 def demo(out_dir: Out = None, jobs: Jobs = None) -> None:
     """Run the whole path in minutes, without any download: train, corrupt, evaluate, report."""
-    _run(DEMO, out_dir, jobs, None)
+    _run(DEMO, out_dir, opened("local", jobs=jobs))
 
 
 def study(
@@ -38,6 +49,11 @@ def study(
         Path | None,
         typer.Option(help="Published results of an earlier stretch of this study; its finished runs are taken."),
     ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Make the folder and the test images, and stop before the runs.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the plan as JSON.")] = False,
 ) -> None:
     """Run a recipe: every method x sparsity x seed, tested on every corruption. The same call goes on after a kill."""
@@ -46,7 +62,10 @@ def study(
     if dry_run:
         from regrow.study.run import plan_lines, plan_study
 
-        plan = plan_study(recipes.load(recipe), jobs=jobs, data_root=data_root, nominal=True)
+        planned = recipes.load(recipe)
+        with opened(engine, jobs=jobs, address=address) as where:
+            slots = where.slots(planned.resources)
+        plan = plan_study(planned, jobs=slots, data_root=data_root, nominal=True)
         if as_json:
             print_json(
                 {
@@ -64,16 +83,26 @@ def study(
             return
         out.print("\n".join([f"Precision: {plan.probe['reason']}.", *plan_lines(plan)]), markup=False)
         return
-    _run(recipe, out_dir, jobs, data_root, trained, summaries)
+    _run(
+        recipe,
+        out_dir,
+        opened(engine, jobs=jobs, address=address),
+        data_root=data_root,
+        trained=trained,
+        summaries=summaries,
+        only_prepare=prepare,
+    )
 
 
 def _run(
     name: str,
     out_dir: Path | None,
-    jobs: int | None,
-    data_root: Path | None,
+    engine: AbstractContextManager[engines.Engine],
+    *,
+    data_root: Path | None = None,
     trained: Path | None = None,
     summaries: Path | None = None,
+    only_prepare: bool = False,
 ) -> None:
     from regrow.report.write import finding_text
     from regrow.study.run import run_study
@@ -81,17 +110,20 @@ def _run(
     recipe = recipes.load(name)
     folder = out_dir or Path("runs") / recipe.name
     pages: list[Path] = []
-    with StudyConsole() as console:
+    with engine as where, StudyConsole() as console:
         run_study(
             recipe,
             folder,
             console,
-            jobs=jobs,
+            engine=where,
             data_root=data_root,
             trained=trained,
             summaries=summaries,
+            only_prepare=only_prepare,
             after=lambda store: pages.append(_written(store.folder)),
         )
+    if only_prepare:
+        return
     out.print(f"\n{finding_text(folder)}", markup=False)
     out.print(f"Report: {pages[-1]}", markup=False)
 
@@ -104,6 +136,25 @@ def _written(folder: Path) -> Path:
 
     has_claims = (Store(folder).registration() or {}).get("claims")
     return write_report(folder, write_verdict(folder) if has_claims else None)
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run: STUDY/runs/NAME, made by `regrow study --prepare`.")],
+    data_root: DataRoot = None,
+) -> None:
+    """Execute one prepared run of a study, here: what each job of an array of a batch system calls."""
+    from regrow.study.store import get_state
+
+    if not (folder / "run.json").is_file():
+        raise InputError(
+            f"{folder} holds no run (no run.json).", "`regrow study RECIPE --out DIR --prepare` makes them."
+        )
+    with StudyConsole() as console:
+        failed = engines.execute_all([folder], engine=LocalEngine(1), data_root=data_root, on_event=console.event)
+    if failed:
+        raise RunFailedError(
+            f"run {folder.name} failed: {get_state(folder)['reason']}", "the same command goes on where it stopped."
+        )
 
 
 def report(

@@ -17,7 +17,7 @@ from torch import nn
 from regrow import analysis, data, files
 from regrow.data import marker
 from regrow.data.spec import DataSpec
-from regrow.errors import DataError
+from regrow.errors import BusyError, DataError
 from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
 from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import is_current, load_record, record_path, save_record
@@ -33,6 +33,10 @@ from regrow.training.settings import RunSettings
 from regrow.training.start import early_weights
 from regrow.training.state_dict import fit
 
+#: Seconds to wait for the lock of a run: the process of a killed engine ends at once, but the lock of a node that is
+#: lost is kept by its file server until the lease ends (NFS 4: after 90 s).
+LAPSE_S = 120.0
+
 
 def execute(run: Path, data_root: Path | None = None, report: Report = silent) -> None:
     """Do what is left to do of one run.
@@ -43,18 +47,31 @@ def execute(run: Path, data_root: Path | None = None, report: Report = silent) -
         report: called as it goes on.
 
     Raises:
-        BusyError: another process works on this run.
+        BusyError: another process works on this run, or has taken it over.
         RegrowError: what went wrong; the run's state says it too.
     """
-    with files.owned(run, "run", wait_s=20):  # a worker of a killed engine ends within seconds
+    with files.owned(run, "run", wait_s=LAPSE_S):
         files.sweep(run)
-        set_state(run, "running")
+        attempt = set_state(run, "running")
+
+        def report_ours(progress: Progress) -> None:
+            _require_ours(run, attempt)
+            report(progress)
+
         try:
-            _stages(run, data_root, report)
+            _stages(run, data_root, report_ours)
         except Exception as error:
+            _require_ours(run, attempt)
             set_state(run, "failed", " ".join(str(error).split()) or type(error).__name__)
             raise
+        _require_ours(run, attempt)
         set_state(run, "done")
+
+
+def _require_ours(run: Path, attempt: int) -> None:
+    """Refuse to go on with a run that another process has begun again: the lock of a node that was cut off lapses."""
+    if get_state(run)["attempts"] != attempt:
+        raise BusyError(f"run {run} was taken over by another process.", "leave it to that process.")
 
 
 def _stages(run: Path, data_root: Path | None, report: Report) -> None:

@@ -123,6 +123,15 @@ class FixedSeeds(Settings):
     growth: int | None = Field(default=None, ge=0)
 
 
+class Resources(Settings):
+    """What one run takes of a machine. Not part of what a study is: it may change from one call to the next."""
+
+    cpus: float = Field(default=1.0, gt=0, description="processor cores")
+    gpus: float | None = Field(
+        default=None, ge=0, le=1, description="share of a GPU; null = a whole one where there are any, else none"
+    )
+
+
 class Recipe(Settings):
     """A study: what is trained, how, on what it is tested. Methods, sparsities, seeds and axes multiply."""
 
@@ -147,6 +156,9 @@ class Recipe(Settings):
     training: TrainingSettings
     evaluation: EvaluationSettings = EvaluationSettings()
     analysis: AnalysisSettings = AnalysisSettings()
+    resources: Resources = Field(
+        default=Resources(), exclude=True, description="what each run takes; changes no result and no digest"
+    )
     axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted key -> values; multiplies the runs")
     claims: list[ClaimSettings] = Field(
         default_factory=lambda: list(paper_claims().values()),

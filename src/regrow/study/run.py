@@ -16,9 +16,10 @@ from regrow.study.arms import require_fitting
 from regrow.study.budget import H100_FLOPS, budget
 from regrow.study.cells import CellSet
 from regrow.study.claims import check_claims, register
+from regrow.study.engines.engine import Engine, Event, execute_all
+from regrow.study.engines.local import LocalEngine, default_jobs
 from regrow.study.flops import DataSize
 from regrow.study.kinds import kind_of
-from regrow.study.local import Event, default_jobs, execute_all
 from regrow.study.plan import PlannedRun, describe, expand
 from regrow.study.recipe import Recipe
 from regrow.study.store import Store, get_state
@@ -160,7 +161,7 @@ def plan_study(
     precision, probe = arithmetic
     runs = expand(recipe, precision, size)
     chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
-    step_s, jobs = probe["step_s"][chosen], jobs or default_jobs()
+    step_s, jobs = probe["step_s"][chosen], jobs or default_jobs(recipe.resources)
     total = sum(detail["steps"] * detail["passes"] for detail in details.values()) * step_s
     cost = budget(runs, details, n_cells=n_cells, n_test=n_test * spec.views, trains=recipe.runs_of is None)
     return Plan(
@@ -219,9 +220,11 @@ def run_study(
     console: Console,
     *,
     jobs: int | None = None,
+    engine: Engine | None = None,
     data_root: Path | None = None,
     trained: Path | None = None,
     summaries: Path | None = None,
+    only_prepare: bool = False,
     after: Callable[[Store], None] = lambda store: None,
 ) -> Store:
     """Run what is left of a study; the same call goes on after any interruption.
@@ -230,51 +233,44 @@ def run_study(
         recipe: what to do; must be the one that made ``folder``, if it holds a study.
         folder: STUDY.
         console: where news go.
-        jobs: runs side by side; None = one an accelerator or processor core.
+        jobs: runs side by side; None = as many as the machine holds.
+        engine: where runs are executed; None = `jobs` processes of this machine.
         data_root: where data sets lie; None = the usual places.
         trained: of a recipe with ``runs_of``: the folder of that study, run first where it is not done; None = beside
             ``folder``, by its recipe's name.
         summaries: published results of an earlier stretch of this study, whose finished runs are taken as they are.
+        only_prepare: stop before the runs, with their folders and the test images made.
         after: called when no run is left (also when some failed), e.g. to write the report.
 
     Raises:
         BusyError: another process works on the folder.
         RunFailedError: some runs failed; says which and how to go on.
+        InputError: names, values, data or resources that cannot be had.
     """
-    from regrow.study.intact import require_readable
     from regrow.study.making import make_cells
     from regrow.study.taken import published, take
 
+    engine = engine or LocalEngine(jobs)
+    jobs = engine.slots(recipe.resources)
     store, plan, source = Store(folder), None, None
     earlier = None if summaries is None else published(summaries, recipe)
     if recipe.runs_of is not None:
         other = recipes.load(recipe.runs_of)
         trained = trained or folder.parent / other.name
         console.say(f"The networks are those of {other.name}, in {trained}.")
-        source = run_study(other, trained, console, jobs=jobs, data_root=data_root, after=after)
+        source = run_study(
+            other, trained, console, engine=engine, data_root=data_root, only_prepare=only_prepare, after=after
+        )
     if store.exists():
         store.require_recipe(recipe)
-    else:  # before the folder is touched: what cannot be run leaves no trace
-        store.require_free()
-        console.say("Planning: checking data, timing fp32 and bf16 ...")
-        plan = plan_study(
-            recipe,
-            jobs=jobs,
-            data_root=data_root,
-            download=True,
-            arithmetic=(known.precision(), known.load()["probe"]) if (known := source or earlier) else None,
-            progress=lambda done, total: console.stage("Download, bytes", done, total),
-        )
-        jobs = plan.jobs
-        for line in require_readable(recipe, data_root, lambda done, n: console.stage("Files checked", done, n)):
-            console.say(line)
+    else:
+        plan = _planned(recipe, store, console, jobs, data_root, source or earlier)
     with files.owned(folder, "study"):
         if store.exists():
             store.require_recipe(recipe)
         elif plan is not None:
             _create(store, plan, data_root, earlier)
-            console.say(f"Precision: {plan.probe['reason'] or plan.precision.dtype}.")
-            for line in plan_lines(plan):
+            for line in (f"Precision: {plan.probe['reason'] or plan.precision.dtype}.", *plan_lines(plan)):
                 console.say(line)
         for part, deep in ((folder, False), (folder / "analysis", False), (store.cells, True)):  # runs have own owners
             files.sweep(part, deep=deep)
@@ -289,17 +285,51 @@ def run_study(
         left = _left(store, planned, cells)
         if len(left) < len(planned):
             console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
+        if only_prepare:
+            console.say(f"{len(left)} runs are left in {store.runs}.")
+            return store
         failed = execute_all(
             left,
-            jobs=jobs or default_jobs(),
+            engine=engine,
             data_root=data_root,
             on_event=console.event,
+            resources=recipe.resources,
             sources={run.name: run.source for run in planned if run.source is not None},
         )
         analyse_study(store, cells, planned)
         after(store)
     _require_done(store, failed, len(planned))
     return store
+
+
+def _planned(
+    recipe: Recipe, store: Store, console: Console, jobs: int, data_root: Path | None, like: Store | None
+) -> Plan:
+    """The plan of a new study, made before its folder is touched: what cannot be run leaves no trace.
+
+    Args:
+        recipe: of the study.
+        store: where it will lie.
+        console: where news go.
+        jobs: runs side by side.
+        data_root: where data sets lie.
+        like: a study whose arithmetic it shares; None = timed now.
+    """
+    from regrow.study.intact import require_readable
+
+    store.require_free()
+    console.say("Planning: checking data, timing fp32 and bf16 ...")
+    plan = plan_study(
+        recipe,
+        jobs=jobs,
+        data_root=data_root,
+        download=True,
+        arithmetic=(like.precision(), like.load()["probe"]) if like else None,
+        progress=lambda done, total: console.stage("Download, bytes", done, total),
+    )
+    for line in require_readable(recipe, data_root, lambda done, n: console.stage("Files checked", done, n)):
+        console.say(line)
+    return plan
 
 
 def _create(store: Store, plan: Plan, data_root: Path | None, earlier: Store | None) -> None:

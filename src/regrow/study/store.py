@@ -47,9 +47,14 @@ class Store:
         """The page."""
         return self.folder / "report.html"
 
+    @property
+    def runs(self) -> Path:
+        """Folder of all runs."""
+        return self.folder / "runs"
+
     def run(self, name: str) -> Path:
         """Folder of one run."""
-        return files.inside(self.folder / "runs", name)
+        return files.inside(self.runs, name)
 
     def taken(self, name: str) -> Path:
         """Summary of a run that was taken from an earlier stretch of the study; need not be there."""
@@ -218,11 +223,16 @@ def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]:
     return key or "recipe", old, new
 
 
-def set_state(run: Path, state: str, reason: str = "") -> None:
-    """Record the state of a run atomically; ``running`` counts one more attempt."""
+def set_state(run: Path, state: str, reason: str = "") -> int:
+    """Record the state of a run atomically; ``running`` counts one more attempt.
+
+    Returns:
+        The number of attempts.
+    """
     before = get_state(run)
     attempts = before["attempts"] + (state == "running")
     files.write_json(run / "state.json", {"state": state, "reason": reason, "attempts": attempts})
+    return int(attempts)
 
 
 def get_state(run: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The process of one run: ``python -m regrow.study.worker RUN [DATA_ROOT]``.
+"""The process of one run: ``python -m regrow.study.engines.worker RUN [DATA_ROOT]``.
 
 Progress goes to standard output as JSON lines. The process ends when its standard input closes, so that no run
 outlives the engine that started it.
