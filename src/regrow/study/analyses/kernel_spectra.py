@@ -13,7 +13,7 @@ def make(subject: Subject) -> dict[str, Any]:
     names = [name for name, value in subject.weights.tensors.items() if value.ndim in (4, 5)]
     tensors = {name: subject.weights.tensors[name] for name in names}
     found: dict[str, Any] = {"layers": analysis.kernel_spectra(tensors)}
-    if subject.weights.masks:
+    if subject.weights.masks and tensors:
         initial = {name: value for name, value in subject.initial().items() if name in tensors}
         masks = {name: mask for name, mask in subject.weights.masks.items() if name in tensors}
         size = sum(value.numel() for value in tensors.values())
