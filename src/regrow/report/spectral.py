@@ -39,6 +39,8 @@ def corruption_spectra(view: StudyView, arms: Sequence[Arm]) -> Section:
     if not rows:
         why = (
             "Not measured: spectra are taken of corrupted images whose clean ones are known, which this study has not."
+            if view.modality == "image"
+            else f"Not measured: spectra are those of images, and this study is of {view.noun}."
         )
         return empty(id, title, GROUP, intro, why)
     blocks: list[Block] = []
@@ -495,6 +497,8 @@ def why_not(view: StudyView, name: str) -> str:
     """Why no run has an analysis that is made of small images alone by default."""
     if not any(run.state == "done" for run in view.runs):
         return "No finished run."
+    if view.modality != "image" and name != "sharpness":  # which looks at weights
+        return f"Not measured: it is of images, and this study is of {view.noun}."
     side = view.data.get("image_size")
     if isinstance(side, int) and side > 32:
         return (
