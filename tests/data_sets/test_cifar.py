@@ -365,7 +365,7 @@ def test_every_spec_is_consistent(name: str) -> None:
     found = data._get(name)
     spec = found.spec  # sets that are described by their files have no classes before, nor splits where a recipe says
     assert spec.name == name
-    assert len(spec.mean) == len(spec.std) == spec.channels == 3
+    assert len(spec.mean) == len(spec.std) == spec.channels == (3 if spec.modality == "image" else 1)
     assert len(set(spec.classes)) == spec.n_classes
     assert {"train", "test"} <= set(spec.splits) or (found.describe and not found.fetch)
     assert spec.n_classes or found.describe

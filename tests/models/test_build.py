@@ -13,7 +13,7 @@ from regrow.errors import InputError, UnknownNameError
 from regrow.models.inflation import inflate
 from regrow.models.wide_resnet import WideBlock
 
-OWN = [example for family in models.families() for example in family.examples]
+OWN = [example for family in models.families() if family.modality == "image" for example in family.examples]
 CLIPS = {example: family.frames for family in models.families() if family.frames for example in family.examples}
 SMALL = {"width": 8}
 

@@ -45,7 +45,9 @@ def shortened(name: str) -> recipes.Recipe:
 
 
 def test_all_are_there_and_keep_two_seeds_24_updates_and_three_severities() -> None:
-    assert set(SMALL) | {"small/axes"} == {name for name in recipes.names() if name.startswith("small/")}
+    assert set(SMALL) | {"small/axes", "small/text", "small/audio"} == {
+        name for name in recipes.names() if name.startswith("small/")
+    }
     for name in SMALL:
         recipe = recipes.load(name)
         assert (recipe.tier, recipe.seeds, recipe.evaluation.severities) == ("T0", [0, 1], [1, 3, 5])

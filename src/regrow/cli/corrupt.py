@@ -223,6 +223,11 @@ def _open(source: str, split: str, data_root: Path | None, side: int | None, sca
     if source not in data.names():
         raise UnknownNameError("source", source, data.names(), "give one of these, or a folder of pictures.")
     images = data.load_images(source, split, root=data_root, progress=bar(source))
+    if images.spec.modality != "image":
+        raise InputError(
+            f"{source} holds {images.spec.noun}, of which no set of files is written.",
+            "a study makes their cells itself.",
+        )
     name = source if split == "test" else f"{source}/{split}"  # only test sets were published
     notes = [images.spec.caveat] if images.spec.caveat else []
     return _Given(ArrayPictures(name, images.images, images.labels, images.spec.classes), name, "npy", notes)

@@ -101,24 +101,20 @@ def _facts(found: Summary, digests: Mapping[str, bool]) -> dict[str, object]:
 
 def _print(found: Summary, digests: Mapping[str, bool]) -> None:
     spec, splits = found.spec, list(found.spec.splits)
-    what = "images" if spec.frames is None else f"videos ({spec.frames} frames; clips at test: {spec.views})"
+    what = spec.noun if spec.frames is None else f"videos ({spec.frames} frames; clips at test: {spec.views})"
     sizes = ", ".join(f"{split} {n}" for split, n in spec.splits.items())
     rows = [[label, *(counts[split] for split in splits)] for label, counts in found.counts.items()]
     print_table(
-        f"{spec.name}: {spec.n_classes} classes, {spec.image_size} px, {what}: {sizes}",
+        f"{spec.name}: {spec.n_classes} classes, {spec.image_size} {spec.unit}, {what}: {sizes}",
         ["class", *splits],
         rows[:_SHOWN],
     )
     if len(rows) > _SHOWN:
         by_split = {split: [counts[split] for counts in found.counts.values()] for split in splits}
         spread = [f"{min(n)} to {max(n)} in {split}" for split, n in by_split.items()]
-        out.print(f"and {len(rows) - _SHOWN} more classes; images of a class: {', '.join(spread)}", markup=False)
-    mean, std, own_mean, own_std = (
-        ", ".join(f"{value:.4f}" for value in values) for values in (found.mean, found.std, spec.mean, spec.std)
-    )
-    kind = "training images" if spec.frames is None else "training videos"
-    out.print(f"mean {mean}; std {std}: over {found.sampled} {kind}, as they are tested", markup=False)
-    out.print(f"networks get them normalised with mean {own_mean}; std {own_std}", markup=False)
+        out.print(f"and {len(rows) - _SHOWN} more classes; {spec.noun} of a class: {', '.join(spread)}", markup=False)
+    if spec.modality == "image":
+        _print_normalisation(found)
     if found.unreadable is not None and not found.unreadable:
         out.print("all files can be read", markup=False)
     for split, file, reason in found.unreadable or []:
@@ -127,6 +123,16 @@ def _print(found: Summary, digests: Mapping[str, bool]) -> None:
         out.print(f"{archive}: {'as published' if is_official else 'NOT as published'}", markup=False)
     if spec.caveat:
         out.print(f"note: {spec.caveat}", markup=False)
+
+
+def _print_normalisation(found: Summary) -> None:
+    spec = found.spec
+    mean, std, own_mean, own_std = (
+        ", ".join(f"{value:.4f}" for value in values) for values in (found.mean, found.std, spec.mean, spec.std)
+    )
+    kind = "training images" if spec.frames is None else "training videos"
+    out.print(f"mean {mean}; std {std}: over {found.sampled} {kind}, as they are tested", markup=False)
+    out.print(f"networks get them normalised with mean {own_mean}; std {own_std}", markup=False)
 
 
 @app.command("get", epilog="Example:  regrow data get cifar10")

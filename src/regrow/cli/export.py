@@ -64,8 +64,11 @@ def _export(
     except (ValueError, RuntimeError) as error:
         raise DataError(f"{run} holds weights that do not fit its settings ({str(error).splitlines()[0]}).") from None
     spec = spec_of(weights, settings)
-    shape = (batch, spec.channels, spec.image_size, spec.image_size)
-    example = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    shape, generator = (batch, *spec.input_shape), torch.Generator().manual_seed(0)
+    if spec.modality == "text":
+        example = torch.randint(1, 128, shape, generator=generator).float()
+    else:
+        example = torch.randn(shape, generator=generator)
     meta = {"run": weights.meta, "regrow": "export"}
     result = write(model, weights.masks, out_dir, wanted, example=example, meta=meta, zero_norms=zero_norms, skip=skip)
     facts = {

@@ -59,6 +59,24 @@ def _clip_corruptions() -> Rows:
     return [found[name] for name in sorted(found)]
 
 
+def _text_corruptions() -> Rows:
+    from regrow.corruptions import text
+
+    return [
+        {"name": name, "family": record.family, "strikes": record.strikes, "source": record.source}
+        for name, record in ((n, text.get(n)) for n in text.names())
+    ]
+
+
+def _audio_corruptions() -> Rows:
+    from regrow.corruptions import audio
+
+    return [
+        {"name": name, "family": record.family, "settings": record.words, "source": record.source}
+        for name, record in ((n, audio.get(n)) for n in audio.names())
+    ]
+
+
 def _set_of(record: Corruption) -> str:
     """Where a corruption counts: ``common`` and ``extra`` are the fifteen and the four of ImageNet-C."""
     if record.benchmark == "c":
@@ -107,6 +125,8 @@ KINDS: dict[str, Callable[[], Rows]] = {
     "methods": _methods,
     "corruptions": _corruptions,
     "clip-corruptions": _clip_corruptions,
+    "text-corruptions": _text_corruptions,
+    "audio-corruptions": _audio_corruptions,
     "data": _data,
     "models": _models,
     "recipes": _recipes,
@@ -117,11 +137,14 @@ KINDS: dict[str, Callable[[], Rows]] = {
 def list_names(
     kind: Annotated[
         str | None,
-        typer.Argument(help="methods, corruptions, clip-corruptions, data, models, recipes or literature."),
+        typer.Argument(
+            help="methods, corruptions, clip-corruptions, text-corruptions, audio-corruptions, data, models, recipes "
+            "or literature."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """List what there is: methods, corruptions of images and clips, data sets, models, recipes, published figures."""
+    """List what there is: methods, corruptions, data sets, models, recipes, published figures."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("list", kind, KINDS, f"`regrow list {next(iter(KINDS))}`, or `regrow list` for all.")
     tables = {name: make() for name, make in KINDS.items() if kind in (None, name)}

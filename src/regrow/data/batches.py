@@ -31,7 +31,7 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
     """Images as the network sees them: ``x * scale + shift`` by channel, scale = 1 / (255 std), shift = -mean / std.
 
     Args:
-        images: uint8, shape (N, H, W, C), or clips (N, T, H, W, C), any device.
+        images: uint8, shape (N, H, W, C), or clips (N, T, H, W, C), any device; texts and sounds as of `floats`.
         spec: whose mean and standard deviation to use.
         channels_last: lay the result out as ``torch.channels_last``; of images alone.
 
@@ -39,6 +39,8 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
         float32, shape (N, C, H, W) or (N, C, T, H, W). Both operations are rounded on their own, so the bits are the
         same everywhere.
     """
+    if spec.modality != "image":
+        return floats(images, spec)
     *rows, width, channels = images.shape
     std = np.asarray(spec.std, np.float64)
     constants = np.stack([1 / (255 * std), -np.asarray(spec.mean, np.float64) / std]).astype(np.float32)
@@ -51,6 +53,24 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
     scale, shift = torch.from_numpy(constants).to(images.device).view(2, channels, *[1] * (images.ndim - 2))
     planes = images.movedim(-1, 1)
     return _floats(planes.shape, images.device).copy_(planes).mul_(scale).add_(shift)
+
+
+#: Value of a sample of a sound at full scale.
+FULL_SCALE = 32768.0
+
+
+def floats(examples: Tensor, spec: DataSpec) -> Tensor:
+    """Texts or sounds as the network sees them.
+
+    Args:
+        examples: bytes of texts, uint8, or samples of sounds, int16, shape (N, L), any device.
+        spec: says which.
+
+    Returns:
+        float32 (N, L): bytes as they are, from 0 to 255, which an embedding turns back into numbers; samples in -1..1.
+    """
+    values = examples.to(torch.float32)
+    return values if spec.modality == "text" else values.div_(FULL_SCALE)
 
 
 def _floats(shape: Sequence[int], device: torch.device) -> Tensor:

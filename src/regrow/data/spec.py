@@ -19,6 +19,11 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 Options = Mapping[str, Any]
+Modality = Literal["image", "text", "audio"]
+#: What examples of a modality are called.
+NOUNS: Mapping[Modality, str] = {"image": "images", "text": "texts", "audio": "sounds"}
+#: What the size of an example is counted in.
+UNITS: Mapping[Modality, str] = {"image": "px", "text": "bytes", "audio": "samples"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class DataSpec:
     Args:
         name: its name, which is also its file's name.
         classes: the class names, in the order of the labels.
-        image_size: height and width in pixels.
+        image_size: height and width in pixels; of texts and sounds their length, in bytes or samples.
         channels: colour channels.
         mean: mean of the training images by channel, in units of the 0..1 range.
         std: standard deviation likewise.
@@ -41,6 +46,7 @@ class DataSpec:
         caveat: what must be said beside numbers on it, if anything.
         frames: frames of a clip as networks see it; None where the set holds images.
         views: clips that are cut from a video at test, whose answers are averaged; 1 for images.
+        modality: what an example is: an image (or clip), a text or a sound.
     """
 
     name: str
@@ -58,6 +64,7 @@ class DataSpec:
     caveat: str = ""
     frames: int | None = None
     views: int = 1
+    modality: Modality = "image"
 
     @property
     def n_classes(self) -> int:
@@ -65,13 +72,33 @@ class DataSpec:
         return len(self.classes)
 
     @property
+    def noun(self) -> str:
+        """What its examples are called, in the plural."""
+        return "clips" if self.frames is not None else NOUNS[self.modality]
+
+    @property
+    def unit(self) -> str:
+        """What ``image_size`` is counted in."""
+        return UNITS[self.modality]
+
+    @property
+    def is_images(self) -> bool:
+        """Whether its examples are still images: they have rows and columns, and spatial frequencies."""
+        return self.modality == "image" and self.frames is None
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input of a network: (channels, side, side), or (channels, frames, side, side)."""
+        """Shape of one input of a network: (channels, side, side), (channels, frames, side, side), or (length,)."""
+        if self.modality != "image":
+            return (self.image_size,)
         return (self.channels, *([] if self.frames is None else [self.frames]), self.image_size, self.image_size)
 
     def as_json(self) -> dict[str, Any]:
         """The facts as JSON values: what a study and a network's weights keep of the data they were made from."""
-        return {**asdict(self), "splits": dict(self.splits), "options": dict(self.options)}
+        values = {**asdict(self), "splits": dict(self.splits), "options": dict(self.options)}
+        if self.modality == "image":  # files of before there were others stay as they are
+            del values["modality"]
+        return values
 
     @staticmethod
     def of_json(values: Mapping[str, Any]) -> DataSpec:
@@ -85,7 +112,7 @@ class ImageSet:
     """Images of one split, or the first ``n`` of them, in memory.
 
     Args:
-        images: uint8, shape (N, H, W, 3).
+        images: uint8, shape (N, H, W, 3); texts are bytes (N, L), sounds int16 (N, L), zeros after a text's end.
         labels: int64, shape (N,).
         spec: the data set's facts.
         split: which split.

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from regrow.errors import InputError, UnknownNameError
-from regrow.models._family import Family, InputSpec, Request
+from regrow.models._family import Family, InputSpec, Modality, Request
 
 __all__ = ["Family", "InputSpec", "Request", "build", "describe", "families", "input_spec", "names", "usual_width"]
 
@@ -74,13 +74,14 @@ def build(
     Args:
         name: e.g. ``"resnet20"``, ``"vgg16"``, ``"timm:resnet50"``; see `names`.
         n_classes: number of outputs, >= 1.
-        image_size: side of the square input images in pixels.
+        image_size: side of the square input images in pixels; of texts and sounds their length.
         width: channels of the first stage; the others scale with it. Default: the family's own.
         options: of the family; ``{"pretrained": True}`` for timm and torchvision.
 
     Returns:
         A module in training mode that maps float images (N, 3, image_size, image_size), normalised, to
-        logits (N, n_classes); networks for clips (``Family.frames``) take (N, 3, T, image_size, image_size).
+        logits (N, n_classes); networks for clips (``Family.frames``) take (N, 3, T, image_size, image_size), those for
+        texts and sounds (``Family.modality``) (N, image_size).
 
     Raises:
         UnknownNameError: no family has that name.
@@ -125,6 +126,20 @@ def usual_width(name: str) -> int | None:
         (64, None)
     """
     return _find(name)[0].width
+
+
+def modality(name: str) -> Modality | None:
+    """What a network takes: ``image`` (clips too), ``text`` or ``audio``; None where only its author knows.
+
+    Raises:
+        UnknownNameError: no such model.
+
+    Example:
+        >>> modality("vgg16"), modality("byte_transformer")
+        ('image', 'text')
+    """
+    family, _ = _find(name)
+    return None if family.any_input else family.modality
 
 
 def takes_clips(name: str) -> bool | None:

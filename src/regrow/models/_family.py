@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
+
+#: What networks take; as of ``regrow.data.spec``, which is another room.
+Modality = Literal["image", "text", "audio"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Request:
         name: the whole name as given.
         part: what the family's pattern captured: a depth, or the name in another library.
         n_classes: number of outputs.
-        image_size: side of the square images in pixels.
+        image_size: side of the square images in pixels; of texts and sounds their length.
         width: channels of the first stage (0 where the family has no width).
         options: options of the family, known keys alone.
     """
@@ -67,6 +70,8 @@ class Family:
         options: names of the options it takes; ``None`` = any.
         frames: frames of a clip that it was published for, where it takes clips (N, 3, T, S, S); None for images.
         any_input: whether only its author knows what it takes.
+        modality: what it takes: images or clips (N, 3, ...), bytes of texts (N, L), or samples of sounds (N, L); for
+            the latter two ``image_size`` is L.
         spec: input specification of the published weights, by group 1 of the pattern; None where there are none.
     """
 
@@ -82,4 +87,5 @@ class Family:
     options: tuple[str, ...] | None = ()
     frames: int | None = None
     any_input: bool = False
+    modality: Modality = "image"
     spec: Callable[[str], InputSpec | None] | None = None

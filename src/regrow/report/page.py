@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from regrow.data.spec import UNITS
 from regrow.report import agreement, attribution, mechanism, published, record, result, spatial, spectral
 from regrow.report.blocks import Figure, Section, Strip, human, plural, slug
 from regrow.report.charts import CONFIG, SHAPES, colour, shape
@@ -190,22 +191,23 @@ def _facts(view: StudyView, arms: Sequence[Arm]) -> tuple[Fact, ...]:
     ]
     counts = {s.n for r in view.runs for s in r.scores.values()}
     if counts:
-        facts.append(Fact(f"{max(counts):,}", "images a cell"))
+        facts.append(Fact(f"{max(counts):,}", f"{view.noun} a cell"))
     if dense is not None and view.common:
         facts.append(Fact(shown(dense, "percent"), f"dense, {mean_name(view)}"))
     name = view.data.get("name")
     if name:
-        facts.append(Fact(str(name), _data_words(view.data)))
+        facts.append(Fact(str(name), _data_words(view)))
     return tuple(facts)
 
 
-def _data_words(data: Mapping[str, Any]) -> str:
+def _data_words(view: StudyView) -> str:
+    data = view.data
     size, n = data.get("image_size"), data.get("n_train")
     parts = ["data"]
     if isinstance(n, int):
-        parts.append(f"{n:,} training images")
+        parts.append(f"{n:,} training {view.noun}")
     if isinstance(size, int):
-        parts.append(f"{size} px")
+        parts.append(f"{size} {UNITS[view.modality]}")
     return ", ".join(parts)
 
 

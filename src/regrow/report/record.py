@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from regrow.report.blocks import (
     nothing,
 )
 from regrow.report.pictures import IMAGE_SIDE, image_picture
+from regrow.report.sequences import SPECTROGRAM, sound_pictures, text_tables
 from regrow.report.tables import flat
 from regrow.study import recipe as recipes
 from regrow.study.view import CLEAN, Cell, StudyView
@@ -30,6 +32,8 @@ from regrow.verdict.arms import Arm, by_family
 
 GROUP = "Record"
 MAX_EXAMPLES = 3
+#: Data sets that need no folder.
+GENERATED = ("cues", "phrases", "tones")
 
 
 def strip(
@@ -79,13 +83,21 @@ def strip(
 def examples(view: StudyView, arms: Sequence[Arm]) -> Section:
     """What the networks were shown."""
     del arms
-    intro = "What the networks saw: the same image, clean and under every corruption that was evaluated."
-    made = strip(view.examples, view.corruptions, view.severities, view.families)
+    one = view.example
+    intro = f"What the networks saw: the same {one}, clean and under every corruption that was evaluated."
+    of = (view.corruptions, view.severities, view.families)
+    title = f"Example {view.noun}"
+    if view.modality == "text":
+        return Section("examples", title, "Results", intro, text_tables(view.examples, *of))
+    if view.modality == "audio":
+        made = strip(sound_pictures(view.examples), *of)
+        if made is not None:
+            made = replace(made, caption=f"{len(made.panels)} of the evaluated sounds: {SPECTROGRAM}")
+    else:
+        made = strip(view.examples, *of)
     if made is None:
-        return Section(
-            "examples", "Example images", "Results", intro, nothing("No image of the evaluated cells was stored.")
-        )
-    return Section("examples", "Example images", "Results", intro, (made,))
+        return Section("examples", title, "Results", intro, nothing(f"No {one} of the evaluated cells was stored."))
+    return Section("examples", title, "Results", intro, (made,))
 
 
 def costs(view: StudyView, arms: Sequence[Arm]) -> Section:
@@ -159,12 +171,12 @@ def reproduce(view: StudyView, arms: Sequence[Arm]) -> Section:
     """The commands that make this page."""
     del arms
     out = shlex.quote(f"runs/{view.name}")
-    root = "" if view.data.get("name") == "cues" else " --data-root DATA"
+    root = "" if view.data.get("name") in GENERATED else " --data-root DATA"
     shipped = [n for n in recipes.names() if recipes.load(n).name == view.name]
     recipe = shipped[0] if shipped else f"{view.name}.yaml"
     first = "regrow demo" if view.name == "demo" else f"regrow study {shlex.quote(recipe)} --out {out}{root}"
     intro = (
-        "The same recipe and seeds give the same masks, batches and corrupted images. A stopped study goes "
+        f"The same recipe and seeds give the same masks, batches and corrupted {view.noun}. A stopped study goes "
         "on by the same call."
     )
     blocks = (

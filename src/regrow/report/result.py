@@ -35,11 +35,11 @@ def images_sentence(view: StudyView) -> str:
     """How many images each cell holds, from the scores."""
     counts = {s.n for r in view.runs for s in r.scores.values()}
     if not counts:
-        return "no image"
+        return f"no {view.example}"
     return (
-        f"{plural(counts.pop(), 'image')} a cell"
+        f"{plural(counts.pop(), view.example)} a cell"
         if len(counts) == 1
-        else f"{min(counts)} to {max(counts)} images a cell"
+        else f"{min(counts)} to {max(counts)} {view.noun} a cell"
     )
 
 
@@ -252,7 +252,7 @@ def _heat_maps(view: StudyView, arms: Sequence[Arm]) -> list[Block]:
 def severity(view: StudyView, arms: Sequence[Arm]) -> Section:
     """How accuracy falls with severity."""
     intro = (
-        "How accuracy falls as a corruption gets stronger. The clean images are a set of their own, so no "
+        f"How accuracy falls as a corruption gets stronger. The clean {view.noun} are a set of their own, so no "
         "line joins them."
     )
     levels = [str(s) for s in view.severities]

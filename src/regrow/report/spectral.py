@@ -38,7 +38,11 @@ def corruption_spectra(view: StudyView, arms: Sequence[Arm]) -> Section:
     ratios = power_ratios(found)
     rows = found.get("rows", ())
     if not rows:
-        why = "Not measured: clips have none, nor have types that are read from a published set."
+        why = (
+            "Not measured: nothing says which clean images those of a published set were made from."
+            if view.modality == "image"
+            else f"Not measured: spectra are those of images, and this study is of {view.noun}."
+        )
         return empty(id, title, GROUP, intro, why)
     blocks: list[Block] = []
     figure = _gain_against_power(view, arms, ratios)
@@ -494,8 +498,8 @@ def why_not(view: StudyView, name: str) -> str:
     """Why no run has an analysis that is made of small images alone by default."""
     if not any(run.state == "done" for run in view.runs):
         return "No finished run."
-    if view.data.get("frames"):
-        return "Not measured: this analysis is of images, not of clips."
+    if view.modality != "image" and name != "sharpness":  # which looks at weights
+        return f"Not measured: it is of images, and this study is of {view.noun}."
     side = view.data.get("image_size")
     if isinstance(side, int) and side > SMALL_SIDE:
         key = f"analysis.{name}.images"

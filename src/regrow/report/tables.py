@@ -147,7 +147,7 @@ def cells(view: StudyView, arms: Sequence[Arm]) -> Table:
         Column("corruption", "Corruption"),
         Column("severity", "Severity", "integer"),
         Column("accuracy", "Accuracy", "percent"),
-        Column("n", "Images", "integer"),
+        Column("n", view.noun.capitalize(), "integer"),
     )
     return table("Every evaluated cell", columns, rows)
 
@@ -337,7 +337,6 @@ def reliance(view: StudyView, arms: Sequence[Arm]) -> Table:
 
 def costs(view: StudyView, arms: Sequence[Arm]) -> Table:
     """One row per arm: weights, FLOPs, time and memory; means over finished runs."""
-    del view
 
     def flops(key: str, unit: float = 1.0) -> Measure:
         def read(run: RunView) -> float | None:
@@ -372,10 +371,11 @@ def costs(view: StudyView, arms: Sequence[Arm]) -> Table:
         Column("training_ratio", "Training FLOPs / dense", "share"),
         Column("steps", "Steps", "integer"),
         Column("wall_s", "Wall time, s", "number"),
-        Column("images_per_s", "Images/s", "number"),
+        Column("images_per_s", f"{view.noun.capitalize()}/s", "number"),
         Column("peak_memory_mib", "Peak memory, MiB", "number"),
     )
-    note = "FLOPs are theoretical, for one image, two per multiply-add: on ordinary hardware a mask saves no time."
+    one = view.example
+    note = f"FLOPs are theoretical, for one {one}, two per multiply-add: on ordinary hardware a mask saves no time."
     return table("Costs", columns, rows, note)
 
 

@@ -221,6 +221,11 @@ def check(
     wanted = names or corruptions.names()
     for name in wanted:
         corruptions.get(name)
+    if checked.spec.modality != "image":
+        raise InputError(
+            f"{checked.name} takes {checked.spec.noun}, which are not checked.",
+            "see its study's page: `regrow report`.",
+        )
     if checked.spec.frames is not None:
         raise InputError(
             f"{checked.name} takes clips, which are not checked.",

@@ -1,17 +1,19 @@
-"""What differs between studies of images and of clips: the corruptions there are, and how a cell is made."""
+"""What differs between studies of images, clips, texts and sounds: the corruptions there are, how a cell is made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from regrow import corruptions
 from regrow.clips import Clip
-from regrow.corruptions import stand_ins, video
+from regrow.corruptions import audio, stand_ins, video
+from regrow.corruptions import text as text_corruptions
 from regrow.data.fileset import ClipSource, FileSet
 from regrow.data.spec import DataSpec, Images
 from regrow.errors import InputError, RegrowError
@@ -179,9 +181,98 @@ class ClipKind:
         return list(notes)
 
 
+class Room(Protocol):
+    """A package of corruptions of texts or of sounds."""
+
+    NOTE: str
+
+    def names(self) -> list[str]:
+        """All of them."""
+        ...
+
+    def get(self, name: str) -> object:
+        """The record of one; unknown names are refused."""
+        ...
+
+    def families(self) -> dict[str, str]:
+        """Corruption -> its family."""
+        ...
+
+    def corrupt(self, examples: Any, name: str, severity: int, *, seed: int = 0) -> Any:
+        """Corrupted examples, by their numbers 0, 1, 2, ..."""
+        ...
+
+
+#: Modality -> its corruptions.
+ROOMS: Mapping[str, Room] = {"text": cast(Room, text_corruptions), "audio": cast(Room, audio)}
+
+
+@dataclass(frozen=True)
+class SequenceKind:
+    """Studies of texts or of sounds.
+
+    Attributes:
+        spec: facts of the data set.
+    """
+
+    spec: DataSpec
+
+    @property
+    def room(self) -> Room:
+        """The corruptions of the modality."""
+        return ROOMS[self.spec.modality]
+
+    def names(self, chosen: EvaluationSettings) -> list[str]:
+        """Those of a recipe, or all; settings that are of images are refused."""
+        of_images = {"mode": chosen.mode != "exact", "on_the_fly": chosen.on_the_fly, "stored": chosen.stored}
+        if wrong := next((key for key, is_set in of_images.items() if is_set), None):
+            raise InputError(
+                f"evaluation.{wrong} is of images, {self.spec.name} holds {self.spec.noun}.", "leave it out."
+            )
+        for name in chosen.corruptions:
+            self.room.get(name)
+        return list(dict.fromkeys(chosen.corruptions or self.room.names()))
+
+    def families(self, chosen: EvaluationSettings) -> dict[str, str]:
+        """Corruption -> its family."""
+        return {name: self.room.families()[name] for name in self.names(chosen)}
+
+    def mean_over(self, chosen: EvaluationSettings, names: Sequence[str]) -> tuple[list[str], str]:
+        """All of them."""
+        return list(names), f"of the types of corruption of {self.spec.noun}"
+
+    def registered(self, chosen: EvaluationSettings) -> tuple[list[str], list[int]]:
+        """All that there are."""
+        return self.room.names(), SEVERITIES
+
+    def notes(self, chosen: EvaluationSettings, side: int, frost: Path | None) -> list[str]:
+        """Where they come from."""
+        return [self.room.NOTE]
+
+
 def kind_of(spec: DataSpec) -> Kind:
     """The corruptions of a data set's kind."""
+    if spec.modality != "image":
+        return SequenceKind(spec)
     return ImageKind() if spec.frames is None else ClipKind()
+
+
+def corrupted(
+    examples: npt.NDArray[Any], spec: DataSpec, name: str, severity: int, options: Mapping[str, Any]
+) -> npt.NDArray[Any]:
+    """A cell of images, texts or sounds that lie in an array.
+
+    Args:
+        examples: the clean ones.
+        spec: says what they are.
+        name: the corruption.
+        severity: 1 to 5.
+        options: of ``corruptions.corrupt_set``; of texts and sounds the seed alone counts.
+    """
+    if spec.modality != "image":
+        made: npt.NDArray[Any] = ROOMS[spec.modality].corrupt(examples, name, severity, seed=options["seed"])
+        return made
+    return corruptions.corrupt_set(examples, name, severity, **options)
 
 
 def cell_notes(

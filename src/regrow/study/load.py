@@ -24,6 +24,7 @@ from regrow.study.view import CLEAN, STAND_IN, CellScore, RunView, StudyView
 from regrow.training.film import FILM, MaskFilm, load_film
 
 EXAMPLES = 2
+_CLIPS = 6  # dimensions of clips with several views each
 Kernels = dict[str, npt.NDArray[np.integer[Any]]]
 
 
@@ -80,6 +81,7 @@ def load_study(folder: Path) -> StudyView:
             "n_test": recipe.data.test_images or spec.splits["test"],
             "classes": list(spec.classes),
             "note": f"{spec.citation} {spec.licence}",
+            **({} if spec.modality == "image" else {"modality": spec.modality}),
         },
         runs=runs,
         corruptions=list(names),
@@ -263,5 +265,5 @@ def _examples(cells: CellSet, recipe: Recipe) -> dict[tuple[str, int], npt.NDArr
 
 
 def _one_frame(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Images as they are; of clips (n, views, T, H, W, 3) the frame in the middle of the first view."""
-    return images if images.ndim == 4 else images[:, 0, images.shape[2] // 2]
+    """Images, texts and sounds as they are; of clips (n, views, T, H, W, 3) the middle frame of the first view."""
+    return images[:, 0, images.shape[2] // 2] if images.ndim == _CLIPS else images

@@ -24,7 +24,7 @@ from regrow.data.published import LazyPictures, open_published
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError, UnknownNameError
 from regrow.study.cells import SCHEMA, CellSet, load_array, set_of
-from regrow.study.kinds import clip_change, kind_of
+from regrow.study.kinds import clip_change, corrupted, kind_of
 from regrow.study.recipe import EvaluationSettings, Recipe
 
 
@@ -34,9 +34,10 @@ def wanted_corruptions(recipe: Recipe, spec: DataSpec) -> list[str]:
     unknown = [name for name in chosen.stand_ins if name not in stand_ins.NAMES]
     if unknown:
         raise UnknownNameError("stand-in", unknown[0], stand_ins.NAMES, "correct evaluation.stand_ins.")
-    if spec.frames is not None and (chosen.published or chosen.stand_ins):
+    if not spec.is_images and (chosen.published or chosen.stand_ins):
         raise InputError(
-            f"evaluation.published and evaluation.stand_ins are of images, {spec.name} holds clips.", "leave them out."
+            f"evaluation.published and evaluation.stand_ins are of images, {spec.name} holds {spec.noun}.",
+            "leave them out.",
         )
     published = chosen.published.corruptions if chosen.published else []
     return list(dict.fromkeys([*kind_of(spec).names(chosen), *published, *chosen.stand_ins]))
@@ -84,7 +85,7 @@ def make_cells(
         made = _make(test, chosen, folder, names, notes, {**options, "frost": frost}, progress)
         stored = {"schema": SCHEMA, "source": source, "notes": notes, **made, "spec": spec.as_json()}
         stored["options"] = {**options, "frost": str(frost) if frost else None}
-        if spec.frames is None:
+        if spec.is_images:
             stored["scale"] = corruptions.choose_scale(spec.image_size).name
     if chosen.stand_ins:
         published |= _stand_ins(test, chosen, folder, stored.get("published", {}))
@@ -122,7 +123,10 @@ def _make(
         assert isinstance(test, data.FileSet)
         digests |= _save_clips(test, [("clean", 0), *cells], folder, options, progress)
         return {"digests": digests, "virtual": {}}
-    digests[clean] = _save_rows(folder / clean, test.images, test.spec)
+    if isinstance(test, data.ImageSet) and not test.spec.is_images:
+        digests[clean] = _save(folder / clean, test.images)
+    else:
+        digests[clean] = _save_rows(folder / clean, test.images, test.spec)
     if chosen.on_the_fly:
         plain = {key: value for key, value in options.items() if key != "frost"}
         made_from = {"clean": digests[clean], "schema": SCHEMA, "notes": notes, **plain}
@@ -132,7 +136,7 @@ def _make(
 
     def make(cell: tuple[str, int]) -> tuple[str, str]:
         file = f"{prefix}.{cell[0]}.{cell[1]}.npy"
-        return file, _save(folder / file, corruptions.corrupt_set(images, *cell, **options))
+        return file, _save(folder / file, corrupted(images, test.spec, *cell, options))
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         for done, (file, digest) in enumerate(pool.map(make, cells)):

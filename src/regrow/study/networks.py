@@ -96,6 +96,8 @@ def open_model(
         raise InputError(
             f"{name} {what}.", "name a run's folder, or the network and its weights: --model timm:NAME --weights FILE."
         )
+    if models.modality(name) in ("text", "audio"):
+        raise InputError(f"{name} takes no images, and what it was trained on only a run says.", "give a run's folder.")
     if models.takes_clips(name):
         raise InputError(f"{name} takes clips, and how they are cut only a run says.", "give the folder of a run.")
     known = models.input_spec(name)

@@ -141,6 +141,10 @@ def _one_step_of(settings: RunSettings, n: int, micro: int, *, in_files: bool) -
 
 def _examples(recipe: Recipe, samples: Path | None, data_root: Path | None) -> tuple[ImageSet | FileSet, str]:
     nominal = _nominal(recipe, data_root)
+    if samples is not None and nominal.modality != "image":
+        raise InputError(
+            f"{nominal.name} holds {nominal.noun}: pictures are no samples of them.", "leave --samples out."
+        )
     if samples is not None:
         options: dict[str, Any] = {"size": nominal.image_size, "train_is_test": True}
         if nominal.frames is not None:
@@ -157,7 +161,8 @@ def _examples(recipe: Recipe, samples: Path | None, data_root: Path | None) -> t
     try:
         found = data.load(recipe.data.name, "train", root=data_root, options=recipe.data.options, download=False)
     except DataError:
-        return _random(nominal, recipe.training.batch), "random pixels: the data are not here"
+        made_of = "pixels" if nominal.modality == "image" else nominal.unit
+        return _random(nominal, recipe.training.batch), f"random {made_of}: the data are not here"
     return found, f"{len(found)} examples of {recipe.data.name}"
 
 
@@ -171,6 +176,15 @@ def _nominal(recipe: Recipe, data_root: Path | None) -> DataSpec:
 def _random(spec: DataSpec, n: int) -> ImageSet:
     rng = np.random.Generator(np.random.PCG64(0))
     n = min(n, 64 if spec.frames is None else 4)
-    shape = (n, *([] if spec.frames is None else [spec.frames]), spec.image_size, spec.image_size, 3)
+    if spec.modality == "image":
+        shape: tuple[int, ...] = (
+            n,
+            *([] if spec.frames is None else [spec.frames]),
+            spec.image_size,
+            spec.image_size,
+            3,
+        )
+    else:
+        shape = (n, spec.image_size)
     images = rng.integers(0, 256, shape, np.uint8)
     return ImageSet(images, np.arange(n) % spec.n_classes, spec, "train", np.arange(n))

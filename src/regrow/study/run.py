@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regrow import data, files, models
-from regrow.data.spec import DataSpec
+from regrow.data.spec import NOUNS, DataSpec
 from regrow.errors import DataError, InputError, RunFailedError
 from regrow.study import recipe as recipes
 from regrow.study.arms import require_fitting
@@ -155,6 +155,7 @@ def plan_study(
                 n_classes=spec.n_classes,
                 image_size=spec.image_size,
                 frames=spec.frames,
+                modality=spec.modality,
                 forward_flops=next(iter(details.values()))["flops"]["forward_dense"],
                 also=[run.settings.model for run in runs],
             )
@@ -184,6 +185,16 @@ def _amounts(recipe: Recipe, subsets: set[int | None], data_root: Path | None) -
 
 def _require_possible(settings: RunSettings, n_images: int, spec: DataSpec) -> None:
     training, side = settings.training, spec.image_size
+    of = models.modality(settings.model.name)
+    if of is not None and of != spec.modality:
+        raise InputError(
+            f"{spec.name} holds {spec.noun}, {settings.model.name} takes {NOUNS[of]}.",
+            "choose another network: `regrow list models`.",
+        )
+    if training.supcon is not None and spec.modality != "image":
+        raise InputError(
+            f"training.supcon compares two views of an image, {spec.name} holds {spec.noun}.", "leave it out."
+        )
     if models.takes_clips(settings.model.name) not in (None, spec.frames is not None):
         has, takes = ("clips", "images") if spec.frames else ("images", "clips")
         raise InputError(
@@ -277,8 +288,8 @@ def run_study(
         planned = store.prepare()
         if source is not None:
             _take_all(source, store, planned)
-        for line in take(earlier, store) if earlier else ():
-            console.say(line)
+        if earlier is not None:
+            take(earlier, store, console.say)
         cells = make_cells(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )

@@ -84,6 +84,10 @@ def on_data_set(
         InputError: the network's classes or image size are not the data set's, or one of both is of clips.
     """
     test = data.load(name, "test", root=data_root, options=options, n=limit)
+    if test.spec.modality != "image":
+        raise InputError(
+            f"{name} holds {test.spec.noun}, which studies alone test networks on.", "regrow study RECIPE."
+        )
     if test.spec.frames is not None:
         raise InputError(
             f"{name} holds clips, which are not corrupted as they are evaluated.",
@@ -181,9 +185,10 @@ def _readable(cell: StoredCell, where: str, skipped: list[str]) -> StoredCell:
 
 
 def _require_images(checked: CheckedModel, where: str) -> None:
-    if checked.spec.frames is not None:
+    if not checked.spec.is_images:
+        noun = checked.spec.noun
         raise InputError(
-            f"{where} holds images, {checked.name} takes clips.", "give a network for images, or a set of clips."
+            f"{where} holds images, {checked.name} takes {noun}.", f"give a network for images, or a set of {noun}."
         )
 
 

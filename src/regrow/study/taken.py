@@ -7,7 +7,7 @@ a summary, so a run that others still start from is trained here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,13 @@ def published(folder: Path, recipe: Recipe) -> Store:
     return found
 
 
-def take(earlier: Store, store: Store) -> list[str]:
+def take(earlier: Store, store: Store, say: Callable[[str], None]) -> None:
     """Copy the summaries of finished runs into a study.
 
-    Returns:
-        A line for the runs that were taken, and one for each that was not.
+    Args:
+        earlier: the summaries.
+        store: of the study.
+        say: told how many were taken, and of each that was not, why.
 
     Raises:
         InputError: the study was registered otherwise.
@@ -53,18 +55,17 @@ def take(earlier: Store, store: Store) -> list[str]:
             f"under {mine.get('digest', 'nothing')!s:.12}.",
             "begin in a new --out: it takes the registration over.",
         )
-    names, lines = [], []
+    n = 0
     for run in store.planned():
         path = earlier.folder / "runs" / f"{run.name}.json"
-        if path.exists():
-            why = _why_not(path, run, str(mine.get("digest", "")))
-            if why is None:
-                names.append(run.name)
-                files.write_bytes(store.taken(run.name), path.read_bytes())
-            elif why:
-                lines.append(f"{run.name} is not taken: {why}")
+        why = _why_not(path, run, str(mine.get("digest", ""))) if path.exists() else ""
+        if why is None:
+            n += 1
+            files.write_bytes(store.taken(run.name), path.read_bytes())
+        elif why:
+            say(f"{run.name} is not taken: {why}")
     files.write_bytes(store.folder / "taken" / WHOLE, (earlier.folder / WHOLE).read_bytes())
-    return [f"{len(names)} runs are taken from {earlier.folder}.", *lines]
+    say(f"{n} runs are taken from {earlier.folder}.")
 
 
 def _why_not(path: Path, run: PlannedRun, registration: str) -> str | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from regrow.data.spec import NOUNS, Modality
+
 if TYPE_CHECKING:
     from regrow.training.film import MaskFilm
 
@@ -124,7 +126,8 @@ class StudyView:
         recipe: the resolved recipe.
         precision: dtype, channels_last, and the probe that chose them.
         environment: versions, processor, device, threads.
-        data: name, image_size, n_train, n_test, classes, note (e.g. on the origin of the data).
+        data: name, image_size, n_train, n_test, classes, note (e.g. on the origin of the data); of texts and sounds
+            their modality, see ``DataSpec``.
         runs: all planned runs, dense first.
         corruptions: evaluated corruptions in the recipe's order.
         severities: evaluated severities.
@@ -132,7 +135,7 @@ class StudyView:
         common: the evaluated corruptions that the mean is taken over: those of the fifteen common types, where there
             are any, else all; the others are extras.
         common_words: what they are called together.
-        examples: cell -> a few of the images that were evaluated, uint8 (n, H, W, 3).
+        examples: cell -> a few of the images that were evaluated, uint8 (n, H, W, 3); of texts and sounds (n, L).
         notes: sentences that a reader must know (codec of JPEG, substitute pictures, nearest scale ...).
         started: number of runs ever started, failed and repeated ones counted.
         registration: the claims as they were registered before the first run, with their digest; None where none were.
@@ -164,3 +167,19 @@ class StudyView:
     analyses: Mapping[str, Any] = field(default_factory=dict)
     films: Mapping[str, MaskFilm] = field(default_factory=dict)
     problems: Sequence[str] = ()
+
+    @property
+    def modality(self) -> Modality:
+        """What the study is of: images (or clips), texts or sounds."""
+        found: Modality = self.data.get("modality", "image")
+        return found
+
+    @property
+    def noun(self) -> str:
+        """What its examples are called, in the plural."""
+        return NOUNS[self.modality]
+
+    @property
+    def example(self) -> str:
+        """What one of its examples is called."""
+        return self.noun.removesuffix("s")

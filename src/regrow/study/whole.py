@@ -42,7 +42,7 @@ def _keep(folder: Path, name: str, inputs: Mapping[str, str], make: Callable[[],
 
 
 def corruption_spectra(cells: CellSet) -> dict[str, Any] | None:
-    """What each corruption adds to clean images, by frequency; None of clips.
+    """What each corruption adds to clean images, by frequency; None of anything but images.
 
     Types of a published set are left out: nothing says which clean image each of theirs was made from.
 
@@ -50,7 +50,7 @@ def corruption_spectra(cells: CellSet) -> dict[str, Any] | None:
         {"n", "radius", "rows" (`regrow.analysis.by_share`), "share", "share_whitened": type -> share of power above a
         quarter of the side, mean over severities, "profiles": type -> severity -> rows of radius and power}.
     """
-    if cells.spec.frames is not None:
+    if not cells.spec.is_images:
         return None
     n = SPECTRUM_IMAGES if cells.live is None else SPECTRUM_IMAGES_MADE
     clean = cells.images("clean", 0, n)

@@ -166,6 +166,11 @@ def measure(
     Raises:
         InputError: settings that cannot be; a file that cannot be read.
     """
+    if examples.spec.modality != "image":
+        raise InputError(
+            f"{examples.spec.name} holds {examples.spec.noun}: the speed of input is measured of images and clips.",
+            "nothing is done to them as they are read.",
+        )
     check(examples, settings.training.augment)
     used = _workers(settings, examples)
     numbers = sorted({*workers, used}) if isinstance(examples, FileSet) else [0]

@@ -16,6 +16,7 @@ from regrow.data.batches import Batches, Finish, eval_batches, normalise
 from regrow.data.cifar import SUBSET
 from regrow.data.fileset import FileSet
 from regrow.data.geometry import Geometry
+from regrow.data.sequences import SequenceBatches
 from regrow.data.spec import ImageSet
 from regrow.data.streaming import StreamedBatches, in_test_order
 from regrow.errors import InputError
@@ -47,6 +48,16 @@ def check(examples: ImageSet | FileSet, augment: AugmentSettings) -> None:
         InputError: the setting and why not.
     """
     spec = examples.spec
+    if spec.modality != "image":
+        set_ = augment.model_dump(mode="json")
+        off = AugmentSettings(flip=False).model_dump(mode="json")
+        wrong = next((key for key in off if set_[key] != off[key]), None)
+        if wrong is not None:
+            raise InputError(
+                f"training.augment.{wrong} is for images, {spec.name} holds {spec.noun}.",
+                "training: {augment: {flip: false}}, and nothing else there.",
+            )
+        return
     if augment.resized_crop is not None and (not isinstance(examples, FileSet) or spec.frames is not None):
         raise InputError(
             f"training.augment.resized_crop is for images in files, {spec.name} is none.", "give augment.crop."
@@ -74,6 +85,10 @@ def make_batches(examples: ImageSet | FileSet, settings: RunSettings, device: to
     """
     train, augment = settings.training, settings.training.augment
     check(examples, augment)
+    if isinstance(examples, ImageSet) and examples.spec.modality != "image":
+        return SequenceBatches(
+            examples.images, examples.labels, train.batch, examples.spec, seed=settings.seeds.data, device=device
+        )
     channels_last, options = settings.precision.channels_last, batch_options(train, examples.spec)
     if isinstance(examples, FileSet):
         made: Augmentation = options["augmentation"]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from regrow.data.spec import Modality
 from regrow.training.augmenting import passes_per_step
 from regrow.training.loop import make_fabric
 from regrow.training.network import build_network, build_optimizer, channels_last_fault
@@ -29,6 +30,7 @@ def choose_precision(
     n_classes: int,
     image_size: int,
     frames: int | None = None,
+    modality: Modality = "image",
     forward_flops: float = 0.0,
     rounds: int = 3,
     also: Sequence[ModelSettings] = (),
@@ -41,6 +43,7 @@ def choose_precision(
         n_classes: outputs of the network.
         image_size: side of its input, pixels.
         frames: of its input, where it takes clips.
+        modality: what it takes; of texts and sounds ``image_size`` is the length.
         forward_flops: of one input, to time fewer of them where a processor would take too long for a whole part; 0 =
             not known.
         also: further networks of the study, which are not timed; channels-last order must suit them too.
@@ -54,7 +57,10 @@ def choose_precision(
     if forward_flops and not torch.cuda.is_available():
         n = min(n, max(2, int(MOST_FLOPS / (3 * forward_flops))))
     dtypes, layouts = _allowed(training, of_clips=frames is not None)
-    shape = (3, *([] if frames is None else [frames]), image_size, image_size)
+    if modality == "image":
+        shape: tuple[int, ...] = (3, *([] if frames is None else [frames]), image_size, image_size)
+    else:
+        shape, layouts = (image_size,), [False]
     distinct = {one.model_dump_json(): one for one in (model, *also)}.values()
     if (
         True in layouts

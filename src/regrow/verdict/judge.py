@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from regrow.study.claims import ClaimSettings, Registration
+from regrow.study.claims import ClaimSettings, Registration, paper_claims
 from regrow.study.roles import CONTROLS, WORDS, Role
 from regrow.study.view import StudyView
 from regrow.verdict import words
@@ -108,6 +108,11 @@ class _Study:
 
     def _untestable(self, claim: ClaimSettings, metrics: Sequence[Metric]) -> str:
         """Why no arm can be judged under a claim; empty where some can."""
+        if self.view.modality != "image" and claim.id in paper_claims():
+            return (
+                f"it speaks of images, and {self.view.data['name']} holds {self.view.noun}; what is claimed of these "
+                "stands in the recipe as a claim of its own"
+            )
         missing = [m.missing for m in metrics if m.missing]
         if missing:
             return f"cells that the claim asks for were not evaluated: {missing[0]}"

@@ -63,7 +63,7 @@ class Subject:
     @property
     def is_small(self) -> bool:
         """Whether costly analyses are made by default."""
-        return self.spec.frames is None and self.spec.image_size <= SMALL_SIDE
+        return self.spec.is_images and self.spec.image_size <= SMALL_SIDE
 
     def n_images(self, wanted: int | None, usual: int) -> int:
         """How many test images to take: as the recipe says, else ``usual`` of small ones and none of others."""

@@ -11,7 +11,7 @@ from regrow.study.analyses import Analysis, Subject
 def make(subject: Subject) -> dict[str, Any] | None:
     """Share of energy above the coarser grid's Nyquist frequency before every stride; by default of small images."""
     n = subject.n_images(subject.chosen.aliasing.images, usual=200)
-    if n == 0 or subject.spec.frames is not None:
+    if n == 0 or not subject.spec.is_images:
         return None
     return analysis.measure_aliasing(subject.model, subject.normalised(n))
 

@@ -11,7 +11,7 @@ from regrow.study.analyses import Analysis, Subject
 def make(subject: Subject) -> dict[str, Any] | None:
     """Input-gradient spectrum and Jacobian norm; by default of images of up to 32 pixels alone."""
     n = subject.n_images(subject.chosen.gradients.images, usual=500)
-    if n == 0 or subject.spec.frames is not None:
+    if n == 0 or not subject.spec.is_images:
         return None
     images, std = subject.normalised(n), subject.spec.std
     few = min(n, 100)

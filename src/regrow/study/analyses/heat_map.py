@@ -13,7 +13,7 @@ def make(subject: Subject) -> dict[str, Any] | None:
     chosen, spec = subject.chosen.heat_map, subject.spec
     n = subject.n_images(chosen.images, usual=64)
     eps = chosen.eps or EPS_32 * spec.image_size / 32
-    if n == 0 or spec.frames is not None:
+    if n == 0 or not spec.is_images:
         return None
     found = analysis.heat_map(
         subject.predict,

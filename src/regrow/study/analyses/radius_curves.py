@@ -9,8 +9,13 @@ from regrow.evaluation.evaluate import averaged
 from regrow.study.analyses import Analysis, Subject
 
 
-def make(subject: Subject) -> dict[str, Any]:
-    """Curves under both conventions, hard and soft edges as the recipe says; on clips the mean answer of the views."""
+def make(subject: Subject) -> dict[str, Any] | None:
+    """Curves under both conventions, hard and soft edges as the recipe says; on clips the mean answer of the views.
+
+    None of texts and sounds, which have no frequencies across an image.
+    """
+    if subject.spec.modality != "image":
+        return None
     from regrow.data.batches import eval_batches
 
     chosen, spec = subject.chosen.attenuation, subject.spec

@@ -112,13 +112,16 @@ def require_known(claims: Iterable[ClaimSettings], arms: Collection[str], corrup
 
 
 def _families_and_types() -> set[str]:
-    """Every corruption of images and of clips, and every family."""
+    """Every corruption of images, clips, texts and sounds, and every family."""
     from regrow import corruptions
     from regrow.corruptions import stand_ins, video
+    from regrow.study.kinds import ROOMS
 
     families = {name: corruptions.get(name).family for name in corruptions.names(None)}
     for column in video.COLUMNS:
         families |= {name: video.get(name, column).family for name in video.names(column)}
+    for room in ROOMS.values():
+        families |= room.families()
     return {*families, *families.values(), *stand_ins.NAMES}
 
 
