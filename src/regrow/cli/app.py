@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from regrow import __version__
-from regrow.cli import bench, check, corrupt, data, doctor, evaluate, export, listing, rehearse, study, verdict
+from regrow.cli import bench, check, corrupt, data, doctor, evaluate, export, listing, rehearse, study, track, verdict, watch
 
 app = typer.Typer(
     name="regrow",
@@ -36,6 +36,8 @@ def _options(
 app.command("demo", epilog="Example:  regrow demo")(study.demo)
 app.command("study", epilog="Example:  regrow study quick/cifar10 --out runs/cifar10")(study.study)
 app.command("rehearse", epilog="Example:  regrow rehearse paper/s4 --micro-batch 16")(rehearse.rehearse)
+app.command("watch", epilog="Example:  regrow watch runs/demo")(watch.watch)
+app.command("track", epilog="Example:  regrow track runs/demo --to tensorboard")(track.track)
 app.command("verdict", epilog="Example:  regrow verdict runs/quick-cifar10")(verdict.verdict)
 app.command("report", epilog="Example:  regrow report runs/demo --publish results/demo")(study.report)
 app.command("check", epilog="Example:  regrow check --model runs/demo/runs/set-s0.5-seed0 --images photos")(check.check)

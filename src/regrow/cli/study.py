@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from regrow.cli.console import StudyConsole, out, print_json
+from regrow.cli.track import Track, tracked
 from regrow.errors import InputError
 from regrow.study import recipe as recipes
 
@@ -35,6 +37,7 @@ def study(
         Path | None, typer.Option("--trained", help="Of a recipe with runs_of: folder of the study that it tests.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the plan as JSON.")] = False,
+    track: Track = None,
 ) -> None:
     """Run a recipe: every method x sparsity x seed, tested on every corruption. The same call goes on after a kill."""
     if as_json and not dry_run:
@@ -60,11 +63,16 @@ def study(
             return
         out.print("\n".join([f"Precision: {plan.probe['reason']}.", *plan_lines(plan)]), markup=False)
         return
-    _run(recipe, out_dir, jobs, data_root, trained)
+    _run(recipe, out_dir, jobs, data_root, trained, track or ())
 
 
 def _run(
-    name: str, out_dir: Path | None, jobs: int | None, data_root: Path | None, trained: Path | None = None
+    name: str,
+    out_dir: Path | None,
+    jobs: int | None,
+    data_root: Path | None,
+    trained: Path | None = None,
+    track: Sequence[str] = (),
 ) -> None:
     from regrow.report.write import finding_text, write_report
     from regrow.study.run import run_study
@@ -72,11 +80,11 @@ def _run(
     recipe = recipes.load(name)
     folder = out_dir or Path("runs") / recipe.name
     pages: list[Path] = []
-    with StudyConsole() as console:
+    with StudyConsole() as console, tracked(console, folder, track) as told:
         run_study(
             recipe,
             folder,
-            console,
+            told,
             jobs=jobs,
             data_root=data_root,
             trained=trained,

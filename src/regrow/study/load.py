@@ -52,7 +52,7 @@ def load_study(folder: Path) -> StudyView:
     except DataError:
         cells = None
     spec = cells.spec if cells else data.spec(recipe.data.name, recipe.data.options)
-    runs = [_run(store.run(planned.name), planned, cells) for planned in store.planned()]
+    runs = [load_run(store.run(planned.name), planned, cells) for planned in store.planned()]
     runs.sort(key=lambda run: run.method != "dense")
     registration, (analyses, problems) = store.registration(), _analyses(folder)
     names = wanted_corruptions(recipe, spec)
@@ -135,7 +135,14 @@ def _notes(runs: list[RunView]) -> list[str]:
     return notes
 
 
-def _run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
+def load_run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
+    """Read one run of a study, finished or not.
+
+    Args:
+        folder: of the run.
+        planned: the run as its recipe plans it.
+        cells: the study's test images; None where they cannot be read, and then the run has no scores.
+    """
     known: dict[str, Any] = {
         "name": planned.name,
         "method": planned.label,
