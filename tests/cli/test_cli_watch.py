@@ -142,7 +142,9 @@ def test_where_not_all_fit_what_runs_and_what_failed_comes_first(room: int) -> N
 
 
 def test_a_row_says_what_a_run_is_at() -> None:
-    training = RunSnapshot("a", "running", "", 2, "train", 12, 24, 0, 0, 1 / 6, 0.25, 0.5, 0.4, 80.0, 999.0, left_s=90.0)
+    training = RunSnapshot(
+        "a", "running", "", 2, "train", 12, 24, 0, 0, 1 / 6, 0.25, 0.5, 0.4, 80.0, 999.0, left_s=90.0
+    )
     testing = RunSnapshot("b", "running", "", 1, "evaluate", 24, 24, 3, 0, changed_at=400.0)
     unknown = RunSnapshot("c", "running", "", 1, "train", 3, None, changed_at=1500.0)  # by a clock that is ahead
     rows = {line.split()[0]: line for line in drawn(of(training, testing, unknown)).splitlines()[2:]}
@@ -233,7 +235,7 @@ def test_a_page_that_cannot_be_made_is_said_and_tried_again() -> None:
     pages.tell(1)
     pages._thread.join()
     assert "study.json is damaged" in pages.problem
-    with pytest.raises(RegrowError, match="study.json is damaged"):
+    with pytest.raises(RegrowError, match=r"study\.json is damaged"):
         pages.finish(1)
     pages.finish(2)
     assert pages.problem == ""

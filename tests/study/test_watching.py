@@ -1,4 +1,4 @@
-"""Where a study stands, from files alone: compared with closed forms, with the report's reader, with a study that runs."""
+"""Where a study stands, by its files: against closed forms, the report's reader, and a study that runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def trained(run: Path, wall_s: float = 48.0, steps: int = 24) -> None:
     files.write_json(run / "result.json", {"steps": steps, "wall_s": wall_s})
 
 
-def tested(run: Path, n: int, seconds: float, pause_after: int = 0, pause: float = 0.0) -> float:
+def records(run: Path, n: int, seconds: float, pause_after: int = 0, pause: float = 0.0) -> float:
     """Records of the first n cells, so many seconds apart; returns when the last was written."""
     now = BEGAN
     (run / "records").mkdir(exist_ok=True)
@@ -117,13 +117,13 @@ def test_what_is_to_come_takes_as_long_as_it_took_others(store: Store) -> None:
     done, running = store.run(DENSE), store.run(RIGL)
     set_state(done, "running")
     trained(done, wall_s=48.0)
-    last = tested(done, 5, seconds=3.0)
+    last = records(done, 5, seconds=3.0)
     analysed(done)
     set_state(done, "done")
     os.utime(done / "state.json", (last + 40, last + 40))
     set_state(running, "running")
     trained(running)
-    tested(running, 2, seconds=7.0)
+    records(running, 2, seconds=7.0)
     study = snapshot(store.folder, now=last + 50)
     first, second = study.runs
     assert (first.pace.step, first.pace.cell, first.pace.analyses) == (2.0, 3.0, 40.0)
@@ -148,7 +148,7 @@ def test_a_pause_between_two_attempts_is_no_pace(store: Store) -> None:
     run = store.run(DENSE)
     set_state(run, "running")
     trained(run)
-    tested(run, 4, seconds=2.0, pause_after=2, pause=3600.0)
+    records(run, 4, seconds=2.0, pause_after=2, pause=3600.0)
     assert snapshot(store.folder).runs[0].pace.cell == pytest.approx(2.0)
 
 
@@ -158,7 +158,7 @@ def test_stages_follow_what_is_there(store: Store) -> None:
     seen = [snapshot(store.folder).runs[0].stage]
     trained(run)
     seen.append(snapshot(store.folder).runs[0].stage)
-    tested(run, 5, seconds=1.0)
+    records(run, 5, seconds=1.0)
     analysed(run, 2)
     now = snapshot(store.folder).runs[0]
     assert [*seen, now.stage] == ["train", "evaluate", "analyse"]
@@ -173,7 +173,7 @@ def test_records_of_other_cells_do_not_count(store: Store) -> None:
     run = store.run(DENSE)
     set_state(run, "running")
     trained(run)
-    tested(run, 1, seconds=1.0)
+    records(run, 1, seconds=1.0)
     for name in ("cues.fog.3.npz", ".cues.contrast.1.npz.x1.tmp", "cifar10.contrast.1.npz"):
         (run / "records" / name).write_bytes(b"")
     assert snapshot(store.folder).runs[0].cells == 1
@@ -232,7 +232,7 @@ def test_what_is_done_is_read_once(store: Store) -> None:
     set_state(run, "running")
     assert watcher.look().runs[0].step == 6
     trained(run)
-    tested(run, 5, seconds=1.0)
+    records(run, 5, seconds=1.0)
     set_state(run, "done")
     done = watcher.look().runs[0]
     (run / "metrics.jsonl").unlink()

@@ -28,7 +28,9 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def expected(run: TrackedRun) -> dict[str, list[tuple[int, float]]]:
-    series = {name: [(point.step, pytest.approx(point.value)) for point in points] for name, points in run.series.items()}
+    series = {
+        name: [(point.step, pytest.approx(point.value)) for point in points] for name, points in run.series.items()
+    }
     return series | {name: [(run.last_step, pytest.approx(value))] for name, value in run.scores.items()}
 
 

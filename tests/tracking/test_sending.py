@@ -66,7 +66,7 @@ class Quiet:
 
 
 @pytest.fixture(scope="module")
-def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
     """A study that was tracked as it ran, and what the tracker was told."""
     folder, told = tmp_path_factory.mktemp("tracked") / "study", Told()
     following = Following(folder, [BestEffort(told, Target("told"), pytest.fail, folder)], pytest.fail)
@@ -82,22 +82,22 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
 
 
 @pytest.fixture
-def study(_made: tuple[Path, Told], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(_made[0], tmp_path / "study"))
+def study(tracked: tuple[Path, Told], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tracked[0], tmp_path / "study"))
 
 
-def test_a_study_is_told_as_its_runs_end_and_whole_at_its_end(_made: tuple[Path, Told]) -> None:
-    folder, told = _made
+def test_a_study_is_told_as_its_runs_end_and_whole_at_its_end(tracked: tuple[Path, Told]) -> None:
+    folder, told = tracked
     view = load_study(folder)
     names = [run.name for run in view.runs]
     assert sorted({run.name for run in told.runs[:2]}) == sorted(names)  # each as it ended
     assert told.pages == [folder / "report.html"]
-    for run in view.runs:
-        last = [sent for sent in told.runs if sent.name == run.name][-1]
+    for one in view.runs:
+        last = [sent for sent in told.runs if sent.name == one.name][-1]
         assert last.state == "done"
-        assert last.scores == final_scores(view, run)
-        assert last.result == run.result
-        losses = [(row["step"], row["loss"]) for row in run.metrics]
+        assert last.scores == final_scores(view, one)
+        assert last.result == one.result
+        losses = [(row["step"], row["loss"]) for row in one.metrics]
         assert [(point.step, point.value) for point in last.series["train/loss"]] == losses
         assert len(losses) == 4
 

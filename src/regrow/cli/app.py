@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from regrow import __version__
-from regrow.cli import bench, check, corrupt, data, doctor, evaluate, export, listing, rehearse, study, track, verdict, watch
+from regrow.cli import (
+    bench,
+    check,
+    corrupt,
+    data,
+    doctor,
+    evaluate,
+    export,
+    listing,
+    rehearse,
+    study,
+    track,
+    verdict,
+    watch,
+)
 
 app = typer.Typer(
     name="regrow",

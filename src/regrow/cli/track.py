@@ -25,9 +25,7 @@ Track = Annotated[
 
 def track(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study, or of its published summaries.")],
-    to: Annotated[
-        list[str], typer.Option("--to", help="tensorboard[:FOLDER] or mlflow:ADDRESS; may be repeated.")
-    ],
+    to: Annotated[list[str], typer.Option("--to", help="tensorboard[:FOLDER] or mlflow:ADDRESS; may be repeated.")],
 ) -> None:
     """Send parameters, metrics, scores and files of a study's runs to TensorBoard or MLflow; again is an update."""
     from regrow.tracking.sending import send_study

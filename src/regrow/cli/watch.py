@@ -30,6 +30,8 @@ WIDTH = 160
 #: Seconds without any change in a run's files after which that is said: a long analysis is as quiet as a killed run.
 QUIET_S = 120.0
 _COLOURS = {"running": "cyan", "done": "green", "failed": "red", "damaged": "red", "planned": "dim"}
+#: Order in which the states are counted.
+_ORDER = ("done", "running", "planned", "failed", "damaged")
 #: Order in which runs are shown where there is no room for all.
 _FIRST = ("running", "failed", "damaged")
 _WORDS = {"train": "steps", "evaluate": "cells", "analyse": "analyses"}
@@ -251,7 +253,9 @@ def _remark(run: RunSnapshot, now: float) -> str:
 def overall(study: StudySnapshot) -> str:
     """The study in one line: counts, share and time left."""
     counts = study.counts
-    states = [f"{counts[state]} {state}" for state in ("done", "running", "planned", "failed", "damaged") if state in counts]
+    states = [
+        f"{counts[state]} {state}" for state in ("done", "running", "planned", "failed", "damaged") if state in counts
+    ]
     text = f"{study.name}: {len(study.runs)} runs, {', '.join(states)}; {study.share:.0%} of the work"
     if study.left_s is not None and not study.ended:
         text += f", {'about' if study.left_is_whole else 'at least'} {duration(study.left_s)} left"

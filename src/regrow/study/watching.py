@@ -144,7 +144,7 @@ def snapshot(folder: Path, now: float | None = None) -> StudySnapshot:
     return Watcher(folder).look(now)
 
 
-def last_rows(path: Path, n: int = RECENT) -> list[Mapping[str, Any]]:
+def last_rows(path: Path, n: int = RECENT) -> list[dict[str, Any]]:
     """The last whole rows of a log of JSON lines, which may be long and may be growing; damaged ones are left out."""
     try:
         with path.open("rb") as file:

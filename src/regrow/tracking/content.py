@@ -113,11 +113,7 @@ def tracked_run(view: StudyView, run: RunView, logged_at: float) -> TrackedRun:
     """
     batch = (run.settings.get("training") or {}).get("batch", 0)
     seconds = training_seconds(run.metrics, batch)
-    series = {
-        f"train/{name}": points
-        for name in SERIES
-        if (points := [*_points(run.metrics, seconds, name)])
-    }
+    series = {f"train/{name}": points for name in SERIES if (points := [*_points(run.metrics, seconds, name)])}
     return TrackedRun(
         study=tracked_study(view),
         name=run.name,
@@ -153,7 +149,8 @@ def training_seconds(metrics: Sequence[Mapping[str, Any]], batch: int) -> list[f
         >>> training_seconds([{"step": 50, "images_per_s": 100}, {"step": 100, "images_per_s": 50}], 2)
         [1.0, 3.0]
     """
-    found, before, elapsed = [], 0, 0.0
+    found: list[float] = []
+    before, elapsed = 0, 0.0
     between = min((b["step"] - a["step"] for a, b in itertools.pairwise(metrics)), default=None)
     for row in metrics:
         steps = row["step"] - before

@@ -142,13 +142,9 @@ class MlflowServer:
             return None
         (run,) = found
         data = run.data
-        return _Known(
-            run.info.run_id, -1, run.info.status, dict(data.params), dict(data.metrics), dict(data.tags)
-        )
+        return _Known(run.info.run_id, -1, run.info.status, dict(data.params), dict(data.metrics), dict(data.tags))
 
-    def _begin(
-        self, study: TrackedStudy, key: str, name: str, began: float | None, tags: Mapping[str, str]
-    ) -> _Known:
+    def _begin(self, study: TrackedStudy, key: str, name: str, began: float | None, tags: Mapping[str, str]) -> _Known:
         tags = {**tags, KEY: key, "regrow.study": study.digest}
         start = None if began is None else _milliseconds(began)
         run = self._client.create_run(self._experiment(study), start_time=start, tags=tags, run_name=name)

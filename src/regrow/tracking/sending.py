@@ -214,8 +214,9 @@ class Following:
             if self._stopped.is_set():
                 return
             run = self._study.run(name)
-            for tracker in self._trackers if run is not None else ():
-                tracker.send(run)
+            if run is not None:
+                for tracker in self._trackers:
+                    tracker.send(run)
 
     def _send_rest(self) -> None:
         view = load_study(self._folder)
