@@ -37,9 +37,9 @@ def planned(n: int, **states: str) -> list[RunSnapshot]:
     return [RunSnapshot(f"r{k}", states.get(f"r{k}", "planned")) for k in range(n)]
 
 
-def drawn(study: StudySnapshot, room: int = 40) -> str:
-    console = Console(file=io.StringIO(), width=200)
-    console.print(picture(study, room))
+def drawn(study: StudySnapshot, width: int = 160, height: int | None = None) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(picture(study, width, height))
     return console.file.getvalue()
 
 
@@ -59,9 +59,8 @@ def test_once_prints_every_run_with_what_happened_and_ends(study: Path, capsys) 
     text = capsys.readouterr().out
     assert "tiny: 2 runs, 1 planned, 1 failed; " in text
     assert "dense-s0-seed0" in text
-    (line,) = [line for line in text.splitlines() if line.startswith("set-s0.5-seed0")]
-    assert "failed" in line
-    assert "the loss is nan at step 3 [bold]of 20[/bold]." in line
+    assert "set-s0.5-seed0  failed" in text
+    assert "FAILED  set-s0.5-seed0: the loss is nan at step 3 [bold]of 20[/bold]." in text
 
 
 def test_json_is_the_snapshot(study: Path, capsys) -> None:
@@ -249,3 +248,24 @@ def test_report_makes_the_page(study: Path, monkeypatch, capsys) -> None:
     assert made == []
     assert run(["watch", str(study), "--report"]) == 0
     assert made == [study]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+@pytest.mark.parametrize("height", [8, 24, None])
+@pytest.mark.parametrize("n", [1, 6, 30])
+def test_the_picture_fits_any_terminal(width: int, height: int | None, n: int) -> None:
+    long = "the disk is full " * 20
+    states = ("running", "failed", "planned", "done", "damaged", "running")
+    runs = [
+        RunSnapshot(
+            f"rigl-s0.5-seed{k}", state, long if state == "failed" else "", 1, "train", 1200, 24000, left_s=90.0
+        )
+        for k, state in zip(range(n), 5 * states, strict=False)
+    ]
+    lines = drawn(of(*runs), width, height).splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert any("rigl-s0.5-seed0" in line and "running" in line and "90 s" in line for line in lines)
+    if height is not None:
+        assert len(lines) < height
+    else:
+        assert "".join(lines).replace(" ", "").count("thediskisfull") == 20 * sum(run.state == "failed" for run in runs)

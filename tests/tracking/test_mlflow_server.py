@@ -11,6 +11,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,7 +65,7 @@ class StandIn(ThreadingHTTPServer):
         return {"experiment_id": self.experiments[query["name"]]}
 
     def on_runs_create(self, query: dict[str, Any]) -> Any:
-        number = f"{len(self.runs):032x}"
+        number = uuid.uuid4().hex  # the client remembers where files of a run go
         experiment = query["experiment_id"]
         info = {
             "run_id": number,

@@ -7,12 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +33,6 @@ _COLOURS = {"running": "cyan", "done": "green", "failed": "red", "damaged": "red
 _ORDER = ("done", "running", "planned", "failed", "damaged")
 #: Order in which runs are shown where there is no room for all.
 _FIRST = ("running", "failed", "damaged")
-_WORDS = {"train": "steps", "evaluate": "cells", "analyse": "analyses"}
 
 
 def watch(
@@ -54,7 +52,8 @@ def watch(
         print_json(watcher.look().as_json())
         return
     if once:
-        out.print(picture(watcher.look(), USUAL_ROWS), width=None if out.is_terminal else WIDTH)
+        console = out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=WIDTH)
+        console.print(picture(watcher.look(), console.width))
         return
     page = Pages(lambda: _write(folder)) if pages else None
     try:
@@ -93,8 +92,8 @@ def _shown(problem: Callable[[], str]) -> Iterator[Callable[[StudySnapshot], Non
     with Live(console=out, auto_refresh=False) as live:
 
         def show(study: StudySnapshot) -> None:
-            said = [Text(problem())] if problem() else []
-            live.update(Group(*said, picture(study, max(3, out.height - 4))), refresh=True)
+            said = [Text(problem(), no_wrap=True, overflow="ellipsis")] if problem() else []
+            live.update(Group(*said, picture(study, out.width, out.height - len(said))), refresh=True)
 
         yield show
 
@@ -183,37 +182,101 @@ def _n_ended(study: StudySnapshot) -> int:
     return sum(run.state in ENDED for run in study.runs)
 
 
-def picture(study: StudySnapshot, room: int) -> Group:
-    """The study in one line, and its runs as a table of at most so many rows."""
-    return Group(Text(overall(study)), table_of(study, room))
+def picture(study: StudySnapshot, width: int, height: int | None = None) -> Group:
+    """The study in one line, its runs as a table, and why runs failed, a line each.
+
+    Args:
+        study: the study.
+        width: columns of the terminal; in a narrow one some figures are left out.
+        height: its lines, which are not passed; None = as many as there are, but no more than `USUAL_ROWS` runs.
+    """
+    reasons = [f"{run.state.upper()}  {run.name}: {run.reason}" for run in study.runs if run.reason]
+    room = USUAL_ROWS
+    if height is not None:
+        reasons = reasons[: height // 4]
+        room = max(1, height - len(reasons) - 3)  # the line over all, the table's head, the cursor
+    lines = [overall(study), *reasons[:USUAL_ROWS]]
+    texts = [Text(line) if height is None else Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
+    return Group(texts[0], table_of(study, width, room), *texts[1:])
 
 
-def table_of(study: StudySnapshot, room: int) -> Table:
-    """The runs as a table: all, or where they do not fit those that run and failed first."""
+def table_of(study: StudySnapshot, width: int, room: int) -> Table:
+    """The runs as a table: all, or where they do not fit those that are running and that failed first."""
     shown = rows_shown(study.runs, room)
+    columns = [column for column in _COLUMNS if width >= column.from_width]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "state"):
-        table.add_column(name, overflow="fold")
-    for name in ("", "", "loss", "accuracy", "density", "images/s", "tries", "left"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
+    for column in columns:
+        table.add_column(column.name, justify=column.justify, no_wrap=True, overflow="ellipsis")
     for run in shown:
-        colour = _COLOURS[run.state]
-        bar = ProgressBar(total=1.0, completed=run.share, width=12) if out.is_terminal else f"{run.share:.0%}"
-        table.add_row(
-            escape(run.name),
-            f"[{colour}]{run.state}[/]",
-            bar,
-            _stage(run, study),
-            _text(run.loss, ".3f"),
-            _text(run.accuracy, ".1%"),
-            _text(run.density, ".2f"),
-            _text(run.images_per_s, ".0f") if run.stage == "train" else "",
-            str(run.attempts) if run.attempts else "",
-            duration(run.left_s) if run.state == "running" and run.left_s is not None else "",
-            escape(_remark(run, study.at)),
-        )
+        table.add_row(*(column.of(run, study) for column in columns))
     return table
+
+
+class _Column(NamedTuple):
+    """A column of the table.
+
+    Attributes:
+        name: its head.
+        of: what it shows of a run.
+        from_width: columns of the terminal from which it is shown.
+        justify: its side.
+    """
+
+    name: str
+    of: Callable[[RunSnapshot, StudySnapshot], RenderableType]
+    from_width: int = 0
+    justify: Literal["left", "right"] = "right"
+
+
+def _state(run: RunSnapshot, study: StudySnapshot) -> Text:
+    return Text(run.state, style=_COLOURS[run.state])
+
+
+def _share(run: RunSnapshot, study: StudySnapshot) -> RenderableType:
+    return ProgressBar(total=1.0, completed=run.share, width=12) if out.is_terminal else f"{run.share:.0%}"
+
+
+def _stage(run: RunSnapshot, study: StudySnapshot) -> str:
+    amounts = {
+        "train": (run.step, run.steps, "steps"),
+        "evaluate": (run.cells, study.n_cells, "cells"),
+        "analyse": (run.analyses, study.n_analyses, "analyses"),
+    }
+    if run.stage not in amounts:
+        return ""
+    done, total, what = amounts[run.stage]
+    return f"{done} of {'?' if total is None else total} {what}"
+
+
+def _rate(run: RunSnapshot, study: StudySnapshot) -> str:
+    return _text(run.images_per_s, ".0f") if run.stage == "train" else ""
+
+
+def _left(run: RunSnapshot, study: StudySnapshot) -> str:
+    """The time left; of a run that is said to be running and of which nothing was heard, for how long."""
+    if run.state != "running":
+        return ""
+    if run.changed_at is not None and study.at - run.changed_at > QUIET_S:
+        return f"no news for {duration(study.at - run.changed_at)}"
+    return "" if run.left_s is None else duration(run.left_s)
+
+
+def _text(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+_COLUMNS = (
+    _Column("run", lambda run, study: Text(run.name), justify="left"),
+    _Column("state", _state, justify="left"),
+    _Column("", _share, 100),
+    _Column("", _stage),
+    _Column("loss", lambda run, study: _text(run.loss, ".3f")),
+    _Column("accuracy", lambda run, study: _text(run.accuracy, ".1%"), 90),
+    _Column("density", lambda run, study: _text(run.density, ".2f"), 120),
+    _Column("images/s", _rate, 90),
+    _Column("tries", lambda run, study: str(run.attempts) if run.attempts else "", 120),
+    _Column("left", _left),
+)
 
 
 def rows_shown(runs: Sequence[RunSnapshot], room: int) -> Sequence[RunSnapshot]:
@@ -226,28 +289,6 @@ def rows_shown(runs: Sequence[RunSnapshot], room: int) -> Sequence[RunSnapshot]:
     order = {state: place for place, state in enumerate((*_FIRST, "planned", "done"))}
     chosen = {run.name for run in sorted(runs, key=lambda run: order[run.state])[:room]}
     return [run for run in runs if run.name in chosen]
-
-
-def _stage(run: RunSnapshot, study: StudySnapshot) -> str:
-    done = {"train": (run.step, run.steps), "evaluate": (run.cells, study.n_cells)}
-    done["analyse"] = (run.analyses, study.n_analyses)
-    if run.stage not in done:
-        return ""
-    now, total = done[run.stage]
-    return f"{now} of {'?' if total is None else total} {_WORDS[run.stage]}"
-
-
-def _text(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _remark(run: RunSnapshot, now: float) -> str:
-    """Why a run failed, or for how long nothing was heard of one that is said to be running."""
-    if run.reason:
-        return run.reason
-    if run.state == "running" and run.changed_at is not None and now - run.changed_at > QUIET_S:
-        return f"no news for {duration(now - run.changed_at)}"
-    return ""
 
 
 def overall(study: StudySnapshot) -> str:

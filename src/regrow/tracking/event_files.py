@@ -17,7 +17,7 @@ _PATTERN = "events.out.tfevents.*"
 
 
 class EventFiles:
-    """Writes runs as event files. A run's files are written whole and then take the place of those of before.
+    """Writes runs as event files. A run's file is written whole and tells readers to forget that of before.
 
     Args:
         folder: the log folder, for ``tensorboard --logdir``.
@@ -37,9 +37,9 @@ class EventFiles:
         if self._written.get(run.key) == content:
             return
         folder = self.folder / run.study.label / run.name
-        before = list(folder.glob(_PATTERN))
+        before = sorted(folder.glob(_PATTERN))
         _write(run, folder)
-        for path in before:
+        for path in before[:-1]:  # a TensorBoard that is open may be reading the last
             path.unlink(missing_ok=True)
         self._written[run.key] = content
 

@@ -16,12 +16,13 @@ from typing import Any
 from regrow import extras, files
 from regrow.tracking.content import Point, TrackedRun, TrackedStudy, run_key
 
-#: What the client is told where the user has not: give up soon, tell nobody, draw no bars.
+#: What the client is told where the user has not: give up soon, tell nobody, print nothing.
 _MANNERS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 #: The tag by which a run is found again.
 KEY = "regrow.key"

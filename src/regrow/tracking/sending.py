@@ -95,9 +95,12 @@ def _tracked(view: StudyView, run: RunView) -> TrackedRun:
 
 
 def _reason(error: Exception) -> str:
-    """An error of whatever library in a few words, without passwords."""
-    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
-        error = error.__cause__
+    """An error of whatever library in a few words, without passwords: what the system said, where it said something."""
+    deepest: BaseException | None = error
+    while deepest is not None:
+        if isinstance(deepest, OSError) and deepest.strerror:
+            return f"{deepest.strerror}: {deepest.filename}" if deepest.filename else deepest.strerror
+        deepest = deepest.__cause__ or deepest.__context__
     return without_secrets(" ".join(str(error).split()))[:200] or type(error).__name__
 
 
