@@ -268,7 +268,9 @@ def test_a_study_that_runs_is_seen_to_go_on(tiny: Recipe, folder: Path, quiet) -
                 if run.name == event.run and event.kind == "done":
                     assert (run.state, run.share) == ("done", 1.0)
 
-    run_study(tiny, folder, Looking(), jobs=2)
+    values = tiny.resolved()
+    values["analysis"] |= {name: {"images": 0} for name in ("heat_map", "gradients", "sharpness", "aliasing")}
+    run_study(recipes.parse(values, "tiny"), folder, Looking(), jobs=2)
     assert snapshot(folder).ended
     for shares in seen.values():
         assert shares == sorted(shares)

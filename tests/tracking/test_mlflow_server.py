@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -24,6 +26,9 @@ from regrow.tracking.content import TrackedRun
 from regrow.tracking.mlflow_server import MlflowServer
 from regrow.tracking.sending import BestEffort
 from regrow.tracking.target import Target
+
+#: Longest time that the real server may take to start; 6 s on an idle machine.
+START_S = 400
 
 pytest.importorskip("mlflow", reason="mlflow-skinny is not installed (extra regrow[mlflow])")
 
@@ -203,23 +208,30 @@ def _real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        for _ in range(600):
+        give_up = time.monotonic() + START_S
+        while True:
             assert process.poll() is None, "the server has ended"
+            assert time.monotonic() < give_up, "the server does not answer"
             try:
                 with urllib.request.urlopen(f"{address}/health", timeout=0.2):
                     break
             except OSError:
-                threading.Event().wait(0.2)
+                time.sleep(0.2)
         yield address
     finally:
-        os.killpg(process.pid, 15)
-        process.wait(30)
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.fixture(params=["stand-in", pytest.param("real", marks=[pytest.mark.full, pytest.mark.slow])])
-def address(request: pytest.FixtureRequest) -> str:
+def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A server on loopback."""
     if request.param == "real":
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # its first answers take long where much else runs
         return str(request.getfixturevalue("_real"))
     return str(request.getfixturevalue("stand_in").address)
 

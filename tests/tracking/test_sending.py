@@ -28,6 +28,7 @@ TINY = {
     "sparse": {"updates": 5},
     "training": {"steps": 12, "batch": 8, "precision": "fp32", "channels_last": "no", "log_every": 3},
     "evaluation": {"corruptions": ["contrast"], "severities": [1]},
+    "analysis": {name: {"images": 0} for name in ("heat_map", "gradients", "sharpness", "aliasing")},
 }
 
 
