@@ -20,6 +20,7 @@ CASES = {
     ],
     "regrow.literature": [*HEAVY, "torch", "numpy", "regrow.evaluation", "regrow.report"],
     "regrow.cli.app": ["torch", "numpy", "scipy", "altair", "lightning_fabric", "PIL"],
+    "regrow.study.watching": ["torch", "scipy", "altair", "lightning_fabric", "PIL", "regrow.report"],
 }
 
 

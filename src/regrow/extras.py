@@ -1,4 +1,4 @@
-"""The libraries of the extras ``models``, ``explain`` and ``ray``, imported where they are asked for."""
+"""The libraries of extras such as ``regrow[models]``, imported where they are asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Any
 from regrow.errors import InputError
 
 #: Library -> the extra that it comes with.
-EXTRA = {"timm": "models", "torchvision": "models", "captum": "explain", "ray": "ray"}
+EXTRA = {
+    "timm": "models",
+    "torchvision": "models",
+    "captum": "explain",
+    "tensorboard": "tensorboard",
+    "mlflow": "mlflow",
+    "ray": "ray",
+}
 
 
 def library(name: str, wanted: str) -> Any:
@@ -36,6 +43,12 @@ def library(name: str, wanted: str) -> Any:
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise InputError(
             f"{wanted} need {name}, which is installed but cannot be loaded: {error}.",
-            f"install torch and torchvision builds that belong together (torch here is {metadata.version('torch')}); "
-            "`regrow doctor` shows both.",
+            _together() if extra == "models" else f"`pip install --force-reinstall 'regrow[{extra}]'`.",
         ) from error
+
+
+def _together() -> str:
+    return (
+        f"install torch and torchvision builds that belong together (torch here is {metadata.version('torch')}); "
+        "`regrow doctor` shows both."
+    )

@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from regrow import __version__
-from regrow.cli import bench, check, compare, corrupt, data, doctor, evaluate, export, listing, rehearse, study, verdict
+from regrow.cli import (
+    bench,
+    check,
+    compare,
+    corrupt,
+    data,
+    doctor,
+    evaluate,
+    export,
+    listing,
+    rehearse,
+    study,
+    track,
+    verdict,
+    watch,
+)
 
 app = typer.Typer(
     name="regrow",
@@ -37,6 +52,8 @@ app.command("demo", epilog="Example:  regrow demo")(study.demo)
 app.command("study", epilog="Example:  regrow study quick/cifar10 --out runs/cifar10")(study.study)
 app.command("run", hidden=True, epilog="Example:  regrow run runs/cifar10/runs/dense-s0-seed0")(study.run)
 app.command("rehearse", epilog="Example:  regrow rehearse paper/s4 --micro-batch 16")(rehearse.rehearse)
+app.command("watch", epilog="Example:  regrow watch runs/demo")(watch.watch)
+app.command("track", epilog="Example:  regrow track runs/demo --to tensorboard")(track.track)
 app.command("verdict", epilog="Example:  regrow verdict runs/quick-cifar10")(verdict.verdict)
 app.command("report", epilog="Example:  regrow report runs/demo --publish results/demo")(study.report)
 app.command("compare", epilog="Example:  regrow compare results/quick-cifar10 runs/mine")(compare.compare)

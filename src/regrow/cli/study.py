@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.console import StudyConsole, out, print_json
+from regrow.cli.track import Track, tracked
 from regrow.errors import InputError, RunFailedError
 from regrow.study import recipe as recipes
 from regrow.study.engines import engine as engines
@@ -55,6 +57,7 @@ def study(
         bool, typer.Option("--prepare", help="Make the folder and the test images, and stop before the runs.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the plan as JSON.")] = False,
+    track: Track = None,
 ) -> None:
     """Run a recipe: every method x sparsity x seed, tested on every corruption. The same call goes on after a kill."""
     if as_json and not dry_run:
@@ -91,6 +94,7 @@ def study(
         trained=trained,
         summaries=summaries,
         only_prepare=prepare,
+        track=track or (),
     )
 
 
@@ -103,6 +107,7 @@ def _run(
     trained: Path | None = None,
     summaries: Path | None = None,
     only_prepare: bool = False,
+    track: Sequence[str] = (),
 ) -> None:
     from regrow.report.write import finding_text
     from regrow.study.run import run_study
@@ -110,11 +115,11 @@ def _run(
     recipe = recipes.load(name)
     folder = out_dir or Path("runs") / recipe.name
     pages: list[Path] = []
-    with engine as where, StudyConsole() as console:
+    with engine as where, StudyConsole() as console, tracked(console, folder, track) as told:
         run_study(
             recipe,
             folder,
-            console,
+            told,
             engine=where,
             data_root=data_root,
             trained=trained,

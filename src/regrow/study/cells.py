@@ -16,6 +16,7 @@ from regrow.data.published import Cell, LazyPictures, open_published
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError
 from regrow.evaluation.live import Change, live
+from regrow.study.cell_index import listed
 from regrow.study.kinds import CorruptedClips, clip_change
 
 SCHEMA = 2
@@ -161,24 +162,17 @@ def set_of(
     test: Callable[[], data.ImageSet | data.FileSet] | None,
 ) -> CellSet:
     """The cells that an index describes."""
-    digests = {}
-    virtual = stored.get("virtual", {})  # schema 1 had none
-    for file, digest in {**stored["digests"], **virtual}.items():
-        if file != "labels.npy":
-            place = files.inside(folder, file)
-            corruption, severity = place.name.removeprefix(f"{dataset}.").removesuffix(".npy").rsplit(".", 1)
-            digests[corruption, int(severity)] = digest
+    for file in (*stored["digests"], *stored.get("virtual", {})):
+        files.inside(folder, file)
     published = stored.get("published", {})
-    for name, rows in published.items():
-        digests |= {(name, int(severity)): digest for severity, digest in rows["digests"].items()}
     spec = DataSpec.of_json(stored["spec"]) if "spec" in stored else data.spec(dataset)
     return CellSet(
         folder,
         dataset,
-        digests,
+        listed(stored, dataset),
         list(stored["notes"]),
         spec,
-        stored["options"] if virtual else None,
+        stored["options"] if stored.get("virtual") else None,
         {name: Path(rows["folder"]) for name, rows in published.items()},
         test,
     )

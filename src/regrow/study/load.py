@@ -53,7 +53,7 @@ def load_study(folder: Path) -> StudyView:
     spec = cells.spec if cells else data.spec(recipe.data.name, recipe.data.options)
     taken = taken_runs(store)
     runs = [
-        taken[planned.name] if store.uses_taken(planned.name) else _run(store.run(planned.name), planned, cells)
+        taken[planned.name] if store.uses_taken(planned.name) else load_run(store.run(planned.name), planned, cells)
         for planned in store.planned()
     ]
     runs.sort(key=lambda run: run.method != "dense")
@@ -146,7 +146,14 @@ def _notes(runs: list[RunView]) -> list[str]:
     return notes
 
 
-def _run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
+def load_run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunView:
+    """Read one run of a study, finished or not.
+
+    Args:
+        folder: of the run.
+        planned: the run as its recipe plans it.
+        cells: the study's test images; None where they cannot be read, and then the run has no scores.
+    """
     known: dict[str, Any] = {
         "name": planned.name,
         "method": planned.label,

@@ -267,10 +267,10 @@ def run_study(
     earlier = None if summaries is None else published(summaries, recipe)
     if recipe.runs_of is not None:
         other = recipes.load(recipe.runs_of)
-        trained = trained or folder.parent / other.name
-        console.say(f"The networks are those of {other.name}, in {trained}.")
+        place = trained or folder.parent / other.name
+        console.say(f"The networks are those of {other.name}, in {place}.")
         source = run_study(
-            other, trained, console, engine=engine, data_root=data_root, only_prepare=only_prepare, after=after
+            other, place, console, engine=engine, data_root=data_root, only_prepare=only_prepare, after=after
         )
     if store.exists():
         store.require_recipe(recipe)
@@ -294,8 +294,7 @@ def run_study(
             recipe, store.cells, data_root, lambda done, total: console.stage("Test images", done, total)
         )
         left = _left(store, planned, cells)
-        if len(left) < len(planned):
-            console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
+        console.say(f"{len(planned) - len(left)} of {len(planned)} runs are done already.")
         if only_prepare:
             console.say(f"{len(left)} runs are left in {store.runs}.")
             return store
