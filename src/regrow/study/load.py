@@ -29,10 +29,14 @@ EXAMPLES = 2
 Kernels = dict[str, npt.NDArray[np.integer[Any]]]
 
 
-def load_study(folder: Path) -> StudyView:
+def load_study(folder: Path, *, only: str | None = None) -> StudyView:
     """Read everything a report shows of a study, finished or not, from its store or its published summaries.
 
     Of a run whose files cannot be read, or do not belong together, only that is known: it is ``damaged`` and says why.
+
+    Args:
+        folder: of the study.
+        only: name of the one run that is read, of a study that is no summary; None = all.
 
     Raises:
         InputError: no study in the folder, or summaries of an earlier regrow.
@@ -52,7 +56,9 @@ def load_study(folder: Path) -> StudyView:
     except DataError:
         cells = None
     spec = cells.spec if cells else data.spec(recipe.data.name, recipe.data.options)
-    runs = [_run(store.run(planned.name), planned, cells) for planned in store.planned()]
+    runs = [
+        _run(store.run(planned.name), planned, cells) for planned in store.planned() if only in (None, planned.name)
+    ]
     runs.sort(key=lambda run: run.method != "dense")
     registration, (analyses, problems) = store.registration(), _analyses(folder)
     names = wanted_corruptions(recipe, spec)
