@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from regrow.cli import completion
 from regrow.cli.console import print_json, print_table
 from regrow.cli.data import print_sets
 from regrow.errors import UnknownNameError
@@ -117,7 +118,10 @@ KINDS: dict[str, Callable[[], Rows]] = {
 def list_names(
     kind: Annotated[
         str | None,
-        typer.Argument(help="methods, corruptions, clip-corruptions, data, models, recipes or literature."),
+        typer.Argument(
+            help="methods, corruptions, clip-corruptions, data, models, recipes or literature.",
+            autocompletion=completion.kinds,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
