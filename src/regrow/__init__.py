@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from regrow.corruptions import corrupt
     from regrow.sparsity import SET, Dense, Method, RigL, Sparsifier, Static, attach
+    from regrow.study.hub import from_pretrained
     from regrow.study.load import load_study
 
 __version__ = "0.1.0"
@@ -24,10 +25,22 @@ _HOME = {
     "SET": "regrow.sparsity",
     "RigL": "regrow.sparsity",
     "corrupt": "regrow.corruptions",
+    "from_pretrained": "regrow.study.hub",
     "load_study": "regrow.study.load",
 }
 
-__all__ = ["SET", "Dense", "Method", "RigL", "Sparsifier", "Static", "attach", "corrupt", "load_study"]
+__all__ = [
+    "SET",
+    "Dense",
+    "Method",
+    "RigL",
+    "Sparsifier",
+    "Static",
+    "attach",
+    "corrupt",
+    "from_pretrained",
+    "load_study",
+]
 
 
 def __getattr__(name: str) -> object:

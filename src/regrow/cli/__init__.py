@@ -20,7 +20,7 @@ def run(arguments: list[str] | None = None) -> int:
     from regrow.errors import RegrowError
 
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="regrow", standalone_mode=False)
     except RegrowError as error:
         print_error(str(error))
         return error.exit_code

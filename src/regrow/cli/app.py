@@ -28,7 +28,6 @@ app = typer.Typer(
     name="regrow",
     help="Train networks densely and with dynamic sparse training, and measure which stands up to image corruptions.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog="Start with:  regrow demo",

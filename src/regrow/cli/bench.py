@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from regrow.cli import completion
 from regrow.cli.console import StudyConsole, out, print_json, print_table
 from regrow.cli.network import parse_options
 from regrow.cli.study import DataRoot
@@ -28,7 +29,10 @@ def _group() -> None:
     "data", epilog="Example:  regrow bench data imagenet --option path=my_imagenet --model timm:resnet50 --batch 64"
 )
 def bench_data(
-    name: Annotated[str | None, typer.Argument(help="Data set of `regrow list data`; or give --recipe.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Data set of `regrow list data`; or give --recipe.", autocompletion=completion.data_sets),
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", help="NAME=VALUE of the data set, as in a recipe; repeatable.")
     ] = None,
@@ -40,7 +44,10 @@ def bench_data(
         str | None, typer.Option(help="Network of `regrow list models`; default: resnet18, of clips resnet3d18.")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Examples a batch; default: 64, of clips 8.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Path or name of a recipe, in place of all of the above.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Path or name of a recipe, in place of all of the above.", autocompletion=completion.recipes),
+    ] = None,
     workers: Annotated[str, typer.Option(help="Numbers of worker processes, by commas.")] = "0,1,2",
     packed: Annotated[int | None, typer.Option(min=1, help="Shorter side of the pack in pixels.")] = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="Of each measurement, about.")] = 2.0,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from regrow.cli import completion
 from regrow.cli.console import out, print_json
 from regrow.cli.network import Given, Mean, Model, ModelOption, OnError, Size, Std, Weights, check_on_error
 
@@ -22,7 +23,9 @@ def check(
     mean: Mean = "",
     std: Std = "",
     on_error: OnError = "raise",
-    corruptions: Annotated[str, typer.Option(help="Names, by commas; default: all.")] = "",
+    corruptions: Annotated[
+        str, typer.Option(help="Names, by commas; default: all.", autocompletion=completion.corruptions)
+    ] = "",
     severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images, spread over the classes.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
-from regrow.cli import corrupt_clips
+from regrow.cli import completion, corrupt_clips
 from regrow.cli.console import out, print_json, print_table
 from regrow.cli.network import OnError, check_on_error
 from regrow.cli.study import DataRoot
@@ -30,7 +30,8 @@ def corrupt(
     source: Annotated[
         str,
         typer.Argument(
-            help="A data set (regrow list data), or a folder of pictures (ImageNet, Tiny-ImageNet, yours) or of clips."
+            help="A data set (regrow list data), or a folder of pictures (ImageNet, Tiny-ImageNet, yours) or of clips.",
+            autocompletion=completion.data_sets,
         ),
     ],
     out_dir: Annotated[Path | None, typer.Option("--out", help="Folder of the corrupted set.")] = None,
@@ -39,7 +40,10 @@ def corrupt(
     ] = None,
     corruptions: Annotated[
         str,
-        typer.Option(help="Names, by commas; or all (nineteen), common (fifteen), extra, c-bar, 3dcc; of clips: all."),
+        typer.Option(
+            help="Names, by commas; or all (nineteen), common (fifteen), extra, c-bar, 3dcc; of clips: all.",
+            autocompletion=completion.corruptions,
+        ),
     ] = "all",
     severities: Annotated[str | None, typer.Option(help="Severities, by commas; default: all.")] = None,
     mode: Annotated[str, typer.Option(help="exact: the published arithmetic, to the byte; or fast.")] = "exact",

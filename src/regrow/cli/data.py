@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+from regrow.cli import completion
 from regrow.cli.console import out, print_json, print_table
 from regrow.cli.network import parse_options
 from regrow.cli.study import DataRoot
@@ -50,7 +51,7 @@ _SHOWN = 24
 
 @app.command("show", epilog="Example:  regrow data show image_folder --option path=photos --option size=64")
 def show(
-    name: Annotated[str, typer.Argument(help="Name of `regrow list data`.")],
+    name: Annotated[str, typer.Argument(help="Name of `regrow list data`.", autocompletion=completion.data_sets)],
     option: Annotated[list[str] | None, typer.Option(help="Of the data set: NAME=VALUE; may be repeated.")] = None,
     scan: Annotated[
         bool, typer.Option("--scan/--no-scan", help="Decode all files to see which cannot be read.")
@@ -137,7 +138,12 @@ def _print_normalisation(found: Summary) -> None:
 
 @app.command("get", epilog="Example:  regrow data get cifar10")
 def get(
-    name: Annotated[str, typer.Argument(help="Name of `regrow list data`, or frost: the frost photographs.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of `regrow list data`, or frost: the frost photographs.", autocompletion=completion.data_sets
+        ),
+    ],
     data_root: DataRoot = None,
 ) -> None:
     """Download a data set from its official address, check its digest and unpack it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
+from regrow.cli import completion
 from regrow.cli.console import out, print_json, print_table
 from regrow.cli.network import (
     Given,
@@ -39,7 +40,11 @@ _Report = Callable[[int, int], None]
 
 def evaluate(
     source: Annotated[
-        str, typer.Argument(help="Data set (corrupted as it goes), or folder of a corrupted set of images or clips.")
+        str,
+        typer.Argument(
+            help="Data set (corrupted as it goes), or folder of a corrupted set of images or clips.",
+            autocompletion=completion.data_sets,
+        ),
     ],
     model: Model,
     weights: Weights = None,
@@ -50,7 +55,9 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Another network, as --model: also the differences, with paired intervals.")
     ] = None,
-    corruptions: Annotated[str, typer.Option(help="Names, by commas; default: all.")] = "",
+    corruptions: Annotated[
+        str, typer.Option(help="Names, by commas; default: all.", autocompletion=completion.corruptions)
+    ] = "",
     severities: Annotated[str, typer.Option(help="Severities, by commas.")] = "1,2,3,4,5",
     limit: Annotated[int | None, typer.Option(min=1, help="First so many test images of a data set.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random corruptions.")] = 0,

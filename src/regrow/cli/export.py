@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its model.safetensors.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder of the files.")],
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Folder of the files.")] = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            "--hub", help="Folder to share, as Hugging Face keeps networks, with a model card; in place of --out."
+        ),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option("--license", help="With --hub: licence of the weights, e.g. apache-2.0; named in the card.")
+    ] = "",
     formats: Annotated[
         str, typer.Option("--format", help="compact, csr, 2:4, dense-small, onnx, by commas; or all that can be had.")
     ] = "compact,dense-small",
@@ -31,6 +40,16 @@ def export(
     """Write a trained sparse network in other forms: verified, with size, time and memory before and after."""
     from regrow.sparsity.export.formats import FILES, parse_formats
 
+    if hub is not None:
+        if out_dir is not None:
+            raise InputError("--hub and --out are two kinds of export.", "give one of them.")
+        _share(run, hub, licence, force, as_json)
+        return
+    if out_dir is None or licence:
+        raise InputError(
+            "--license is for --hub." if licence else "there is no --out.",
+            "add --out DIR, or --hub DIR for a folder to share.",
+        )
     wanted = parse_formats(formats)
     there = [FILES[name] for name in wanted if (out_dir / FILES[name]).exists()]
     there += ["export.json"] if (out_dir / "export.json").exists() else []
@@ -43,6 +62,21 @@ def export(
         _print(result, out_dir, batch)
 
 
+def _share(run: Path, folder: Path, licence: str, force: bool, as_json: bool) -> None:
+    from regrow.report.sharing import share
+
+    saved = share(run, folder, licence=licence, force=force)
+    if as_json:
+        print_json({"folder": str(folder), **saved.config["weights"]})
+        return
+    out.print(
+        f"{folder}: model.safetensors {saved.bytes:,} bytes, {saved.bytes / saved.dense_bytes:.1%} of the network with "
+        "its zeros; config.json; README.md, the model card. Read back: the same logits, to the bit.",
+        markup=False,
+    )
+    out.print(f'In Python: regrow.from_pretrained("{folder}")', markup=False)
+
+
 def _export(
     run: Path, out_dir: Path, wanted: list[str], batch: int, zero_norms: bool, *, skip: bool
 ) -> tuple[Export, dict[str, Any]]:
@@ -52,14 +86,13 @@ def _export(
     from regrow.sparsity.export.formats import export as write
     from regrow.study.environment import describe_environment
     from regrow.study.execute import restore, spec_of
+    from regrow.study.networks import settings_of
     from regrow.training.checkpoint import load_weights
-    from regrow.training.settings import RunSettings
 
-    weights = load_weights(run / "model.safetensors" if run.is_dir() else run)
-    if "settings" not in weights.meta:
-        raise InputError(f"{run} was not written by regrow.", "give the folder of a run: STUDY/runs/NAME.")
+    file = run / "model.safetensors" if run.is_dir() else run
+    weights = load_weights(file)
+    settings = settings_of(weights, file)
     try:
-        settings = RunSettings.model_validate(weights.meta["settings"])
         model = restore(weights, settings)
     except (ValueError, RuntimeError) as error:
         raise DataError(f"{run} holds weights that do not fit its settings ({str(error).splitlines()[0]}).") from None

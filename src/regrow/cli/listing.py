@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from regrow.cli import completion
 from regrow.cli.console import print_json, print_table
 from regrow.cli.data import print_sets
 from regrow.errors import UnknownNameError
@@ -139,7 +140,8 @@ def list_names(
         str | None,
         typer.Argument(
             help="methods, corruptions, clip-corruptions, text-corruptions, audio-corruptions, data, models, recipes "
-            "or literature."
+            "or literature.",
+            autocompletion=completion.kinds,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,

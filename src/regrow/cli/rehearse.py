@@ -8,13 +8,19 @@ from typing import Annotated
 
 import typer
 
+from regrow.cli import completion
 from regrow.cli.console import out, print_json, print_table
 from regrow.cli.study import DataRoot
 from regrow.study import recipe as recipes
 
 
 def rehearse(
-    recipe: Annotated[str, typer.Argument(help="Path of a YAML file, or a name of `regrow list recipes`.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="Path of a YAML file, or a name of `regrow list recipes`.", autocompletion=completion.recipes
+        ),
+    ],
     micro_batch: Annotated[
         int | None,
         typer.Option("--micro-batch", min=1, help="Examples at once; default: 16 images, 2 clips."),

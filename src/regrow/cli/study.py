@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from regrow.cli import completion
 from regrow.cli.console import StudyConsole, out, print_json
 from regrow.cli.track import Track, tracked
 from regrow.errors import InputError, RunFailedError
@@ -39,7 +40,12 @@ def demo(out_dir: Out = None, jobs: Jobs = None) -> None:
 
 
 def study(
-    recipe: Annotated[str, typer.Argument(help="Path of a YAML file, or a name of `regrow list recipes`.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="Path of a YAML file, or a name of `regrow list recipes`.", autocompletion=completion.recipes
+        ),
+    ],
     out_dir: Out = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; make no study.")] = False,
     jobs: Jobs = None,

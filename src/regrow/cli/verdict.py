@@ -40,8 +40,7 @@ def lines(found: Verdict) -> list[str]:
     text += [f"Registered {found.registered_at}, digest {found.registration[:12]}."] if found.registration else []
     text += [f"! {problem}" for problem in found.problems]
     for claim in found.claims:
-        qualities = [claim.scope, "" if claim.registered else "exploratory"]
-        words = "".join(f" ({quality})" for quality in qualities if quality)
+        words = "".join(f" ({quality})" for quality in claim.qualities)
         text += ["", f"{claim.id}  {claim.title}: {claim.value}{words}; {claim.headline}"]
         if claim.why_not:
             text.append(f"    {claim.why_not}.")

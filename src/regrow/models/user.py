@@ -61,17 +61,34 @@ def _tried(model: nn.Module, request: Request) -> nn.Module:
         raise
 
 
+def is_users(name: str) -> bool:
+    """Whether a name is of a network of the user's, ``module:function``; nothing is imported.
+
+    Example:
+        >>> is_users("my_net:small"), is_users("timm:resnet50"), is_users("resnet20")
+        (True, False, False)
+    """
+    return _PATTERN.fullmatch(name) is not None
+
+
+def source_file(name: str) -> Path | None:
+    """The file that holds a network of the user's; ``None`` where its module has none.
+
+    Raises:
+        InputError: there is no such module.
+    """
+    source = _module(name.partition(":")[0]).__file__
+    return None if source is None else Path(source)
+
+
 def source_digest(name: str) -> str | None:
     """SHA-256 of the file that holds a network of the user's, which settles its bits; ``None`` for other networks.
 
     Raises:
         InputError: there is no such module.
     """
-    match = _PATTERN.fullmatch(name)
-    if match is None:
-        return None
-    source = _module(match.group(1).partition(":")[0]).__file__
-    return files.file_digest(Path(source)) if source is not None else None
+    source = source_file(name) if is_users(name) else None
+    return None if source is None else files.file_digest(source)
 
 
 def _function(part: str) -> Callable[..., Any]:

@@ -167,14 +167,19 @@ def notes(view: StudyView, arms: Sequence[Arm]) -> Section:
     return Section("notes", "Notes", GROUP, intro, block)
 
 
-def reproduce(view: StudyView, arms: Sequence[Arm]) -> Section:
-    """The commands that make this page."""
-    del arms
+def study_command(view: StudyView) -> str:
+    """The command that makes a study."""
     out = shlex.quote(f"runs/{view.name}")
     root = "" if view.data.get("name") in GENERATED else " --data-root DATA"
     shipped = [n for n in recipes.names() if recipes.load(n).name == view.name]
     recipe = shipped[0] if shipped else f"{view.name}.yaml"
-    first = "regrow demo" if view.name == "demo" else f"regrow study {shlex.quote(recipe)} --out {out}{root}"
+    return "regrow demo" if view.name == "demo" else f"regrow study {shlex.quote(recipe)} --out {out}{root}"
+
+
+def reproduce(view: StudyView, arms: Sequence[Arm]) -> Section:
+    """The commands that make this page."""
+    del arms
+    out, first = shlex.quote(f"runs/{view.name}"), study_command(view)
     intro = (
         f"The same recipe and seeds give the same masks, batches and corrupted {view.noun}. A stopped study goes "
         "on by the same call."

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from regrow.markup import html_table, markdown_table
+
 #: A value of a table; ``None`` means that there is none.
 Value = str | int | float | None
 
@@ -87,9 +89,14 @@ class Table:
 
     def to_markdown(self) -> str:
         """Markdown (pipes) with rounded values; nothing in a cell can break the table or become HTML."""
-        head = "| " + " | ".join(_markdown(c.label) for c in self.columns) + " |"
-        rule = "| " + " | ".join("--:" if c.is_number else ":--" for c in self.columns) + " |"
-        return "\n".join([head, rule, *("| " + " | ".join(map(_markdown, row)) + " |" for row in self.printed())])
+        return markdown_table([c.label for c in self.columns], self.printed(), [c.is_number for c in self.columns])
+
+    def to_html(self) -> str:
+        """HTML with rounded values for a notebook: escaped, at most ``markup.MAX_ROWS`` rows."""
+        labels, numbers = [c.label for c in self.columns], [c.is_number for c in self.columns]
+        return html_table(self.title, labels, self.printed(), numbers, self.note)
+
+    _repr_html_, _repr_markdown_ = to_html, to_markdown
 
     def to_latex(self) -> str:
         r"""A ``tabular`` with the rules of booktabs and rounded values; nothing in a cell can become a command.
@@ -137,12 +144,6 @@ def _latex_row(cells: Sequence[str]) -> str:
     # A row that begins with a bracket would be read as an argument of the line break before it.
     texts = [text.translate(_LATEX) for text in cells]
     return " & ".join("{}" + text if text.startswith("[") else text for text in texts) + r" \\"
-
-
-def _markdown(text: str) -> str:
-    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\r", " "), ("\n", " ")):
-        text = text.replace(raw, safe)
-    return text
 
 
 def shown(value: Value, kind: Kind) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from regrow.errors import InputError
 from regrow.files import value_digest
+from regrow.markup import html_table
 from regrow.sparsity import ranks
 from regrow.sparsity.engine import Engine
 from regrow.sparsity.layers import Chosen, plain_name
@@ -144,6 +145,26 @@ class Sparsifier(Engine):
         elif self._mask_after_step and self._sparse:
             lines.append(f"{type(self._optimizer).__name__} may move zeros: weights are masked after every step")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The layers as they are now, for a notebook."""
+        rows = [
+            (
+                one["name"],
+                "x".join(map(str, one["shape"])),
+                f"{one['n_weights']:,}",
+                f"{one['n_active']:,}",
+                f"{one['density']:.4f}",
+                "dense" if one["kept_dense"] else "",
+            )
+            for one in self.report()
+        ]
+        note = (
+            f"Step {self.step_count} of {self.total_steps}, {self.update_count} of {self.planned_updates} updates; "
+            f"density {self.density:.4f}, ITOP rate so far {self.itop_rate:.4f}."
+        )
+        headings = ("Layer", "Shape", "Weights", "Active", "Density", "Kept")
+        return html_table(self.method.name, headings, rows, (False, False, True, True, True, False), note)
 
     # ---- saving, ending
 

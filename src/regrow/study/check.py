@@ -19,6 +19,7 @@ from regrow.data.scan import ON_ERROR
 from regrow.errors import OR_SKIP, DataError, InputError, UnknownNameError
 from regrow.evaluation.evaluate import evaluate_cell, predictor
 from regrow.evaluation.live import live
+from regrow.markup import html_lines, html_table
 from regrow.study.networks import CheckedModel, open_model
 from regrow.study.scored import changed_since
 
@@ -54,6 +55,22 @@ class CheckResult:
     mode: str = "fast"
     stored: bool = False
     notes: list[str] = field(default_factory=list)
+
+    def _repr_html_(self) -> str:
+        """Accuracy by corruption and severity, for a notebook."""
+        names = list(dict.fromkeys(name for name, severity in self.accuracy if severity))
+        levels = sorted({severity for _, severity in self.accuracy if severity})
+        rows = [(name, *(_percent(self.accuracy.get((name, level))) for level in levels)) for name in names]
+        clean = f"{self.n_images:,} images, clean accuracy {_percent(self.accuracy.get(('clean', 0)))}."
+        said = [self.scale_note, *self.notes, f"{len(self.skipped):,} files were skipped" if self.skipped else ""]
+        headings = ("Accuracy", *(f"severity {level}" for level in levels))
+        title = f"{self.checked.name} ({self.checked.source}) on {self.folder}"
+        table = html_table(title, headings, rows, (False, *(True for _ in levels)))
+        return html_lines([clean]) + table + html_lines([text for text in said if text])
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
 
 
 def count_classes(folder: Path) -> int | None:

@@ -28,10 +28,14 @@ _CLIPS = 6  # dimensions of clips with several views each
 Kernels = dict[str, npt.NDArray[np.integer[Any]]]
 
 
-def load_study(folder: Path) -> StudyView:
+def load_study(folder: Path, *, only: str | None = None) -> StudyView:
     """Read everything a report shows of a study, finished or not, from its store or its published summaries.
 
     Of a run whose files cannot be read, or do not belong together, only that is known: it is ``damaged`` and says why.
+
+    Args:
+        folder: of the study.
+        only: name of the one run that is read, of a study that is no summary; None = all.
 
     Raises:
         InputError: no study in the folder, or summaries of an earlier regrow.
@@ -55,6 +59,7 @@ def load_study(folder: Path) -> StudyView:
     runs = [
         taken[planned.name] if store.uses_taken(planned.name) else load_run(store.run(planned.name), planned, cells)
         for planned in store.planned()
+        if only in (None, planned.name)
     ]
     runs.sort(key=lambda run: run.method != "dense")
     registration, (analyses, problems) = store.registration(), _analyses(folder)

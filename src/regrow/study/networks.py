@@ -17,7 +17,7 @@ from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError
 from regrow.models import InputSpec
 from regrow.study.execute import restore, spec_of
-from regrow.training.checkpoint import load_weights
+from regrow.training.checkpoint import Weights, load_weights
 from regrow.training.settings import DataSettings, RunSettings
 from regrow.training.state_dict import fit, outputs_of, read_state_dict
 
@@ -185,6 +185,28 @@ def _class_names(n: int) -> tuple[tuple[str, ...], bool]:
     return tuple(str(i) for i in range(n)), False
 
 
+def settings_of(weights: Weights, file: Path) -> RunSettings:
+    """Everything that made a run's weights.
+
+    Args:
+        weights: the run's.
+        file: where they were read.
+
+    Raises:
+        InputError: they are not of regrow.
+        DataError: this version does not know their settings.
+    """
+    if "settings" not in weights.meta:
+        raise InputError(
+            f"{file} was not written by regrow.",
+            "give the folder of a run; or add the network: --model timm:NAME --weights FILE.",
+        )
+    try:
+        return RunSettings.model_validate(weights.meta["settings"])
+    except ValidationError as error:
+        raise DataError(f"{file} has settings that this version does not know ({error.errors()[0]['msg']}).") from None
+
+
 def _own(path: Path, name: str) -> CheckedModel:
     runs = sorted(p.name for p in (path / "runs").iterdir() if p.is_dir()) if (path / "runs").is_dir() else []
     if runs:
@@ -193,12 +215,7 @@ def _own(path: Path, name: str) -> CheckedModel:
         )
     file = path / "model.safetensors" if path.is_dir() else path
     weights = load_weights(file)
-    if "settings" not in weights.meta:
-        raise InputError(f"{file} was not written by regrow.", "add the network: --model timm:NAME --weights FILE.")
-    try:
-        settings = RunSettings.model_validate(weights.meta["settings"])
-    except ValidationError as error:
-        raise DataError(f"{file} has settings that this version does not know ({error.errors()[0]['msg']}).") from None
+    settings = settings_of(weights, file)
     spec = spec_of(weights, settings)
     source = f"{settings.method.label or settings.method.name} at sparsity {settings.sparsity:g} on {spec.name}"
     resize = None if "size" in spec.options else spec.image_size  # pictures in files are prepared as for its tests

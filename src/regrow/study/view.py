@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow.data.spec import NOUNS, Modality
+from regrow.markup import html_lines, html_table
 
 if TYPE_CHECKING:
     from regrow.training.film import MaskFilm
@@ -183,3 +184,18 @@ class StudyView:
     def example(self) -> str:
         """What one of its examples is called."""
         return self.noun.removesuffix("s")
+
+    def _repr_html_(self) -> str:
+        """The arms, for a notebook: how many of their runs are done, and their clean accuracy."""
+        arms: dict[str, list[RunView]] = {}
+        for run in self.runs:
+            arms.setdefault(run.arm, []).append(run)
+        rows = []
+        for arm, runs in arms.items():
+            clean = [run.scores[CLEAN].accuracy for run in runs if run.state == "done" and CLEAN in run.scores]
+            mean = f"{sum(clean) / len(clean):.1%}" if clean else ""
+            rows.append((arm, f"{sum(run.state == 'done' for run in runs)} of {len(runs)}", mean))
+        tested = f"{len(self.corruptions)} corruptions at severities {', '.join(map(str, self.severities))}"
+        note = f"{self.name}, tier {self.tier}; {tested}. Its numbers: regrow.report.tables.tables(study)."
+        table = html_table(self.title, ("Arm", "Runs done", "Clean accuracy"), rows, (False, True, True), note)
+        return html_lines(list(self.problems)) + table

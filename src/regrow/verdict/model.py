@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from regrow.markup import html_lines, html_table
+
 Value = Literal["supported", "refuted", "equivalent", "inconclusive", "not testable"]
 #: In the order in which a reader asks.
 VALUES: tuple[Value, ...] = ("supported", "refuted", "equivalent", "inconclusive", "not testable")
@@ -187,6 +189,11 @@ class ClaimVerdict:
     settle: str
     why_not: str
 
+    @property
+    def qualities(self) -> list[str]:
+        """What must be said beside the value: that it holds of this study alone, or was not registered."""
+        return [word for word in (self.scope, "" if self.registered else "exploratory") if word]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -222,6 +229,13 @@ class Verdict:
         """All of it as JSON values, as ``verdict.json`` holds it; figures without bounds are null."""
         found: dict[str, Any] = _plain({"schema": 1, **asdict(self)})
         return found
+
+    def _repr_html_(self) -> str:
+        """The verdict on each claim, for a notebook."""
+        said = f"{self.tier_words[:1].upper()}{self.tier_words[1:]}."
+        rows = [(c.id, c.title, c.value, c.headline, "; ".join(c.qualities)) for c in self.claims]
+        table = html_table(self.title, ("Claim", "About", "Verdict", "By method", "Holds"), rows)
+        return html_lines([said, *self.problems]) + table
 
 
 def _plain(value: Any) -> Any:
