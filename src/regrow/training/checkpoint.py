@@ -52,8 +52,6 @@ def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 (torch raises several kinds for one damaged file)
         raise DataError(
-            f"{path} holds weights and masks that do not fit each other ({said}).", "train the run again."
-        ) from None
             f"checkpoint {path} is damaged ({type(error).__name__}).", f"remove it to train this run anew: rm {path}"
         ) from None
     if not isinstance(state, dict) or (state.get("schema"), state.get("fingerprint")) != (SCHEMA, fingerprint):
