@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 
 from _measure import save, show
-from regrow.study.local import Event
 
 from regrow.report.write import write_report
 from regrow.study import recipe as recipes
+from regrow.study.engines.engine import Event
 from regrow.study.run import run_study
 from regrow.study.store import Store
 

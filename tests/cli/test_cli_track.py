@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from regrow.study.local import Event
 
 from regrow.cli.console import StudyConsole
 from regrow.cli.track import tracked
 from regrow.errors import RunFailedError
+from regrow.study.engines.engine import Event
 from regrow.tracking import sending
 
 PROGRESS = {"stage": "train", "done": 1, "total": 9, "loss": 1.0, "accuracy": 0.5, "density": 1.0, "images_per_s": 9.0}

@@ -28,13 +28,12 @@ import torch
 
 torch.set_num_threads(1)
 
-from regrow.study.local import Event  # noqa: E402
-
 from regrow import cli  # noqa: E402
 from regrow.cli import corrupt, evaluate, study  # noqa: E402, F401
 from regrow.corruptions.writer import blocks  # noqa: E402
 from regrow.report import page, write  # noqa: E402
 from regrow.study import execute, making, run, score  # noqa: E402
+from regrow.study.engines.engine import Event  # noqa: E402
 
 #: What changes a folder.
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "os.link", "shutil.rmtree"}

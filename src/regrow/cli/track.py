@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.console import StudyConsole, out
-from regrow.study.local import Event
+from regrow.study.engines.engine import Event
 
 if TYPE_CHECKING:
     from regrow.tracking.sending import Following
