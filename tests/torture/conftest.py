@@ -84,8 +84,8 @@ class Server:
             watch: folder whose operations are counted.
             command: arguments of ``regrow``.
             how: ``kill_at=n`` kills it with SIGKILL just before its n-th operation on files, ``kill_after=s`` after
-                so many seconds; ``stop_at=n`` stops it there; ``clock=True`` lets its clocks jump; ``page=True`` makes the
-                whole page of a study, and not its title alone.
+                so many seconds; ``stop_at=n`` stops it there; ``clock=True`` lets its clocks jump; ``page=True`` makes
+                the whole page of a study, and not its title alone.
         """
         return self._ask({"command": [str(word) for word in command], "watch": str(watch), **how})
 
