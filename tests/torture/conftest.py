@@ -20,6 +20,9 @@ import pytest
 
 TALLY = pytest.StashKey[dict[str, Counter[str]]]()
 
+#: Programs of their own, and no tests; one needs atheris.
+collect_ignore = ["follow.py", "server.py"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[TALLY] = {"kills": Counter(), "faults": Counter(), "inputs": Counter()}

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import altair  # noqa: F401, ICN001 (loaded once, not for each report)
+import altair as alt  # noqa: F401 (loaded once, not for each report)
 import torch
 
 torch.set_num_threads(1)

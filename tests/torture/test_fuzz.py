@@ -115,7 +115,7 @@ def _skip_without_av(name: str) -> None:
 def test_damaged_files_are_read_or_refused(name: str, folders: Path, tally: dict[str, Counter[str]]) -> None:
     _skip_without_av(name)
 
-    @settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(edits=EDITS)
     def run(edits: list[tuple[str, int, bytes]]) -> None:
         attack(name, folders / name, edits, tally["inputs"])
@@ -159,7 +159,7 @@ def test_values_of_another_kind_are_refused(name: str, folders: Path, tally: dic
     path = reader.write(folder)
     whole = path.read_text()
 
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(number=st.integers(0, 10**6), value=VALUES)
     def run(number: int, value: Any) -> None:
         values = json.loads(whole)
@@ -172,7 +172,7 @@ def test_values_of_another_kind_are_refused(name: str, folders: Path, tally: dic
     run()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(number=st.integers(0, 10**6), value=VALUES, signed=st.booleans())
 def test_a_plan_with_values_of_another_kind_is_refused(
     tmp_path: Path, tally: dict[str, Counter[str]], number: int, value: Any, signed: bool

@@ -125,7 +125,7 @@ def test_a_damaged_record_is_named_and_its_mean_left_out(whole: Path) -> None:
     corrupt(whole / "runs" / "set-s0.5-seed1" / "records" / "cues.fog.3.npz")
     for folder in (whole, published(whole)):
         said, rests = said_of(folder)
-        assert "set-s0.5-seed1: record" in said
+        assert "set-s0.5-seed1: " in said
         assert "cues.fog.3.npz cannot be read" in said
         assert "set-s0.5-seed1 (75 of 76)" in said
         assert rests["C1"] == (0, 2)

@@ -112,7 +112,7 @@ def _tar(file: IO[bytes], what: Path, start: int, end: int) -> Iterator[tuple[st
     file.seek(start)
     with (
         files.archive_damage_told(what, _AGAIN),
-        tarfile.open(fileobj=file, mode="r:", tarinfo=files.TarEntry) as tar,
+        _opened(file, what) as tar,
     ):
         for member in files.tar_entries(tar):
             if member.isdir():
@@ -126,6 +126,13 @@ def _tar(file: IO[bytes], what: Path, start: int, end: int) -> Iterator[tuple[st
         file.seek(tar.offset)
         if tar.offset + tarfile.BLOCKSIZE > end or any(file.read(tarfile.BLOCKSIZE)):
             raise DataError(f"{what} is cut short: it has no end mark.", _AGAIN)
+
+
+def _opened(file: IO[bytes], what: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=file, mode="r:", tarinfo=files.TarEntry)
+    except tarfile.TarError as error:
+        raise DataError(f"{what} is cut short or no uncompressed tar archive ({error}).", _AGAIN) from None
 
 
 def _leads_out(name: str) -> bool:

@@ -195,7 +195,7 @@ def tiny_imagenet(path: Path) -> Folder:
     notes = path / "val" / "val_annotations.txt"
     rows: list[tuple[str, str, str]] = []  # class, name, place
     if notes.is_file():
-        for line in notes.read_text("utf-8").splitlines():
+        for line in notes.read_text("utf-8", "surrogateescape").splitlines():
             name, _, rest = line.partition("\t")
             wnid = rest.partition("\t")[0]
             if "/" in name or "/" in wnid:

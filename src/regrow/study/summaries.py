@@ -20,7 +20,6 @@ import yaml
 from regrow import files
 from regrow.errors import DataError, InputError
 from regrow.evaluation.records import load_record, record_path
-from regrow.models.user import without_code
 from regrow.study.plan import PlannedRun
 from regrow.study.store import Store
 from regrow.study.view import Cell, CellScore, RunView, StudyView
@@ -177,6 +176,8 @@ def load_summaries(folder: Path) -> StudyView:
 
 def _planned(store: Store) -> dict[str, PlannedRun]:
     """The runs of a study's recipe, which may be a stranger's."""
+    from regrow.models.user import without_code
+
     with without_code():
         return {run.name: run for run in store.planned()}
 

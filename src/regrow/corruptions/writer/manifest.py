@@ -290,6 +290,7 @@ def _is_ours(value: Any) -> bool:
         needed = {"source", "severities", *(["n_images"] if is_npy else [])}
         noted = {"sha256", "notes", *(["md5"] if is_npy else [])}
         whole = value["schema"] == SCHEMA and isinstance(value["facts"], dict) and needed <= set(made_from)
+        whole = whole and isinstance(made_from["layout"], str) and isinstance(made_from["source"], str)
         whole = whole and all(noted <= set(entry) and isinstance(entry["notes"], dict) for entry in entries.values())
         paths = [Path(name) for name in names]
         return whole and not any(path.is_absolute() or not path.parts or ".." in path.parts for path in paths)
