@@ -10,7 +10,6 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "results" / "quick-cifar10"
-EXTRAS = ("gaussian_blur", "saturate")
 BENCH = ROOT / "benchmarks" / "results"
 
 
@@ -87,32 +86,43 @@ def demo() -> str:
 
 
 def finding() -> str:
-    path = STUDY / "finding.txt"
-    if not path.exists():
+    """The verdict on the committed study: a line for each claim."""
+    found = load(STUDY / "verdict.json")
+    if not found:
         return ""
-    tier, *lead = path.read_text().strip().splitlines()
-    return f"Measured ({tier}): {' '.join(lead)}"
+    tier = found["tier_words"]
+    lines = [f"Measured on two processor cores ({tier}): {found['title']}."]
+    lines.append("")
+    lines += [
+        f"- {claim['id']} {claim['title']}: **{claim['value']}**{f', {scope}' if (scope := claim['scope']) else ''}; "
+        f"{claim['headline'] or claim['why_not']}."
+        for claim in found["claims"]
+    ]
+    return "\n".join(lines)
 
 
 def severity_chart() -> str:
-    """The README's picture: mean accuracy over the eight common types at each severity; thin lines are seeds."""
+    """The README's picture: mean accuracy over the common types at each severity; thin lines are seeds."""
     import altair as alt
     import vl_convert
 
     order = ["clean", "1", "2", "3", "4", "5"]
     colours = {"dense": "#5b5b66", "static": "#1f77c4", "set": "#d1600f", "rigl": "#0f8a5f"}
     seeds: list[dict[str, Any]] = []
+    common = load(STUDY / "study.json")["common"]
     for file in sorted((STUDY / "runs").glob("*.json")):
         run = load(file)
-        method = run["settings"]["method"]["label"] or run["settings"]["method"]["name"]
+        method = run["method"]
+        if method not in colours:
+            continue
         for severity in order:
-            cells = [c for c in run["cells"] if c.endswith(f".{severity}") and c.rsplit(".", 1)[0] not in EXTRAS]
+            cells = [c for c in run["cells"] if c.endswith(f".{severity}") and c.rsplit(".", 1)[0] in common]
             cells = ["clean.0"] if severity == "clean" else cells
             accuracy = sum(run["cells"][c]["accuracy"] for c in cells) / len(cells)
             seeds.append({"method": method, "run": file.stem, "severity": severity, "accuracy": 100 * accuracy})
     base = alt.Chart(alt.Data(values=seeds)).encode(
         x=alt.X("severity:N", title="severity", sort=order, axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("mean(accuracy):Q", title="accuracy, % (mean of 8 types)", scale=alt.Scale(zero=False)),
+        y=alt.Y("mean(accuracy):Q", title=f"accuracy, % (mean of {len(common)} types)", scale=alt.Scale(zero=False)),
         color=alt.Color(
             "method:N", title=None, sort=list(colours), scale=alt.Scale(domain=[*colours], range=[*colours.values()])
         ),

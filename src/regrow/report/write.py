@@ -104,7 +104,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
 def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     """Write what others need to check a study's numbers, without checkpoints and images.
 
-    The summaries of :mod:`regrow.study.summaries`, ``environment.json``, ``finding.txt``, ``report.html``, and
+    The summaries of :mod:`regrow.study.summaries`, ``environment.json``, ``verdict.json``, ``report.html``, and
     ``tables/NAME.csv``, ``.md`` and ``.tex``.
 
     Args:
@@ -125,8 +125,10 @@ def publish_results(folder: Path, out: Path, *, force: bool = False) -> None:
     store = Store(folder)
     write_summaries(view, store.load(), out, store)
     files.write_json(out / "environment.json", dict(view.environment))
-    files.write_text(out / "finding.txt", finding_text(folder) + "\n")
-    files.write_text(out / "report.html", render(view, _judged(view)))
+    verdict = _judged(view)
+    files.write_text(out / "report.html", render(view, verdict))
+    if verdict is not None:
+        files.write_json(out / "verdict.json", verdict.as_json())
     for name, table in tables(view).items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv())
         files.write_text(out / "tables" / f"{name}.md", table.to_markdown())
