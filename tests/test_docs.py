@@ -94,3 +94,21 @@ def test_no_machine_of_ours_is_named() -> None:
             continue
         text = path.read_text(errors="ignore")
         assert not re.search(r"(?<![\w.])/(?:root|work)/", text) or name == "tests/test_docs.py", name
+
+
+def test_the_table_of_methods_has_them_all() -> None:
+    from regrow.sparsity import methods
+
+    page = (ROOT / "docs" / "sparse-training.md").read_text()
+    rows = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    assert [name for name in methods.names() if name != "dense" and f"`{name}`" not in rows] == []
+
+
+def test_the_tables_of_data_have_all_sets_of_files_and_their_options() -> None:
+    from regrow import data
+
+    page = (ROOT / "docs" / "data.md").read_text()
+    for name in ("imagenet", "image_folder", "huggingface", "ucf101", "video_folder"):
+        assert f"| `{name}` |" in page
+        for option in data.default_options(name):
+            assert f"`{option}`" in page, f"{name}: {option}"

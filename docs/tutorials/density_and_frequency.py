@@ -7,10 +7,8 @@ figures and the tables of the page anew; ``--draw`` makes figures and tables fro
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import density_and_frequency_figures as figures
 import torch
+import tutorial_pages as pages
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regrow import SET, Dense, RigL, Static, analysis, attach, data, files, models
+from regrow import SET, Dense, RigL, Static, analysis, attach, data, models
 from regrow.data.batches import normalise
 from regrow.sparsity import Every, Method
 from regrow.study.environment import describe_environment
@@ -257,15 +256,6 @@ def follow(name: str, density: float, method: Method, seed: int, settings: Mappi
     return run
 
 
-def rounded(value: Any) -> Any:
-    """Numbers of four significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
-    return [rounded(one) for one in value] if isinstance(value, list) else value
-
-
 def measure(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the page says, as JSON values."""
     runs, alone = [], []
@@ -286,30 +276,13 @@ def measure(settings: Mapping[str, Any]) -> dict[str, Any]:
         for seed in range(chosen["seeds"])
     ]
     content = {"settings": dict(settings), "runs": runs, "alone": alone, "linear": linear}
-    return {"environment": describe_environment(), **rounded(content)}
+    return {"environment": describe_environment(), **pages.rounded(content)}
 
 
-def one_run_a_line(found: Mapping[str, Any]) -> str:
-    """JSON that can be read and compared by lines."""
-
-    def text(value: Any) -> str:
-        if isinstance(value, list):
-            return "[\n" + ",\n".join(json.dumps(one, sort_keys=True) for one in value) + "\n]"
-        return json.dumps(value, sort_keys=True)
-
-    return "{\n" + ",\n".join(f"{json.dumps(key)}: {text(value)}" for key, value in found.items()) + "\n}\n"
-
-
-def main(arguments: list[str] | None = None, settings: Mapping[str, Any] = SETTINGS, folder: Path = HERE) -> None:
+def main(arguments: Sequence[str] | None = None, settings: Mapping[str, Any] = SETTINGS, folder: Path = HERE) -> None:
     """Measure, unless told to draw alone; write figures and tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draw", action="store_true", help="figures and tables alone, from the JSON that is there")
-    args = parser.parse_args(arguments)
-    path = folder / "density-and-frequency.json"
-    if not args.draw:
-        torch.set_num_threads(1)
-        files.write_text(path, one_run_a_line(measure(settings)))
-    figures.write(files.read_json(path), folder)
+    drawn = {f"-{name}": figure for name, figure in figures.FIGURES.items()}
+    pages.make(arguments, __doc__, "density-and-frequency", folder, lambda: measure(settings), figures.parts, drawn)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import altair as alt
-import vl_convert
+import tutorial_pages as pages
+from tutorial_pages import table
 
 from regrow.statistics import mean_interval
 
@@ -63,12 +62,6 @@ def differences(runs: Sequence[Row], dense: Sequence[Row], value: Callable[[Row]
     """Value of each run less that of the dense run of its seed."""
     base = {run["seed"]: value(run) for run in dense}
     return [value(run) - base[run["seed"]] for run in runs]
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def tables(found: Found) -> dict[str, str]:
@@ -357,20 +350,11 @@ FIGURES: Mapping[str, Callable[[Found], Any]] = {
 }
 
 
+def parts(found: Found) -> dict[str, str]:
+    """What is filled in on the page: its tables."""
+    return {f"table:{name}": content for name, content in tables(found).items()}
+
+
 def filled(page: str, found: Found) -> str:
     """The page with its tables."""
-    for name, content in tables(found).items():
-        pattern = rf"(<!-- table:{name} -->\n).*?(<!-- /table -->)"
-        page = re.sub(pattern, lambda m, content=content: f"{m[1]}\n{content}\n\n{m[2]}", page, flags=re.S)
-    return page
-
-
-def write(found: Found, folder: Path) -> None:
-    """Draw the figures, and fill in the tables of the page where it is there."""
-    for name, figure in FIGURES.items():
-        svg = vl_convert.vegalite_to_svg(figure(found).to_dict())
-        svg = re.sub(r"\d+\.\d{3,}", lambda m: f"{float(m[0]):.1f}", svg)  # a tenth of a pixel is enough
-        (folder / f"density-and-frequency-{name}.svg").write_text(svg)
-    page = folder / "density-and-frequency.md"
-    if page.exists():
-        page.write_text(filled(page.read_text(), found))
+    return pages.filled(page, parts(found))
