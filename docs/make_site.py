@@ -200,7 +200,7 @@ def strip(images: Sequence[Images], path: Path) -> None:
     """Write the middles of some pictures side by side."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cut = slice((SIDE - SHOWN) // 2, (SIDE + SHOWN) // 2)
-    Image.fromarray(np.concatenate([image[cut, cut] for image in images], 1)).save(path, quality=85, method=6)
+    Image.fromarray(np.concatenate([image[cut, cut] for image in images], 1)).save(path, quality=85)
 
 
 def gallery(out: Path, severities: Sequence[int] = SEVERITIES) -> str:

@@ -29,9 +29,9 @@ SETTINGS: dict[str, Any] = {
     "seeds": 3,
     "model": "resnet8",
     "width": 8,
-    "train_images": 2000,
-    "test_images": 400,
-    "epochs": 10,
+    "train_images": 1000,
+    "test_images": 200,
+    "epochs": 5,
     "batch": 32,
     "lr": 0.05,
 }
