@@ -86,7 +86,12 @@ def one_line(ended: Any, *codes: int) -> str:
     return str(ended.err)
 
 
-@pytest.mark.parametrize("room", [8 << 10, 64 << 10, 160 << 10, 400 << 10])
+LONG = pytest.mark.torture
+
+
+@pytest.mark.parametrize(
+    "room", [pytest.param(8 << 10, marks=LONG), 64 << 10, pytest.param(160 << 10, marks=LONG), 400 << 10]
+)
 def test_a_full_disk_stops_a_study_which_goes_on_when_there_is_room(
     server: Any,
     recipe: Path,
@@ -107,7 +112,7 @@ def test_a_full_disk_stops_a_study_which_goes_on_when_there_is_room(
 
 
 @pytest.mark.parametrize("layout", ["npy", "tree"])
-@pytest.mark.parametrize("room", [4 << 10, 24 << 10])
+@pytest.mark.parametrize("room", [pytest.param(4 << 10, marks=LONG), 24 << 10])
 def test_a_full_disk_stops_corrupt_which_goes_on_when_there_is_room(
     server: Any,
     pictures: Path,
@@ -189,7 +194,7 @@ def test_of_two_studies_on_one_folder_one_is_told_of_the_other(
         tally["faults"]["two studies on one folder"] += 1
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("share", [pytest.param(0.3, marks=LONG), 0.6, pytest.param(0.9, marks=LONG)])
 def test_a_folder_that_is_moved_while_idle_goes_on_where_it_is(
     server: Any,
     recipe: Path,
