@@ -132,7 +132,6 @@ def _spectra_table(view: StudyView, found: Mapping[str, Any], ratios: Mapping[st
 
 def frequencies(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Accuracy when low or high spatial frequencies are removed."""
-    del view
     intro = (
         "Every test image is filtered in the Fourier plane before the network sees it. A curve that stays high when "
         "only low frequencies are kept belongs to a network that needs little of the fine detail."
@@ -140,7 +139,8 @@ def frequencies(view: StudyView, arms: Sequence[Arm]) -> Section:
     id, title = "frequencies", "Frequencies removed"
     ways = _ways(arms)
     if not ways:
-        return empty(id, title, GROUP, intro, "No finished run has attenuation curves.")
+        why = "No finished run has attenuation curves."
+        return empty(id, title, GROUP, intro, why if view.modality == "image" else why_not(view, "attenuation"))
     figures = [
         _radius_figure(arms, way, keep)
         for way in ways
