@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-studies lint bench docs clean
+.PHONY: help demo test test-all test-studies lint bench docs dist clean
 VENV ?= .venv
 BIN  := $(VENV)/bin
 UV   := $(shell command -v uv)
@@ -8,7 +8,9 @@ ifneq ($(PIP_FIND_LINKS),)
 # uv does not read pip's settings
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-PIP  := $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
+install_in = $(if $(UV),$(UV) pip install -q --python $(1)/bin/python,$(1)/bin/python -m pip install -q --disable-pip-version-check)
+group_of = <($(1)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["$(2)"], sep="\n")')
+PIP  := $(call install_in,$(VENV))
 export OMP_NUM_THREADS ?= 1
 
 help:  ## this list
@@ -21,10 +23,10 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -c constraints.txt -e . && touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(PIP) -c constraints.txt -r <($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["dev"], sep="\n")') && touch $@
+	$(PIP) -c constraints.txt -r $(call group_of,$(VENV),dev) && touch $@
 
 $(VENV)/.docs: $(VENV)/.base
-	$(PIP) -c constraints.txt -r <($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["docs"], sep="\n")') && touch $@
+	$(PIP) -c constraints.txt -r $(call group_of,$(VENV),docs) && touch $@
 
 demo: $(VENV)/.base  ## the whole path in minutes: trains, corrupts, evaluates, reports
 	$(BIN)/regrow demo
@@ -50,5 +52,14 @@ bench: $(VENV)/.dev  ## the benchmarks; writes benchmarks/results
 docs: $(VENV)/.docs  ## the documentation as pages, in site/
 	$(BIN)/zensical build --strict
 
+$(VENV)-dist/.made: pyproject.toml constraints.txt
+	python3 -m venv $(VENV)-dist
+	$(call install_in,$(VENV)-dist) -c constraints.txt -r $(call group_of,$(VENV)-dist,dist) && touch $@
+
+dist: $(VENV)-dist/.made  ## wheel and sdist in dist/: the same bytes wherever this commit is built
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)-dist/bin/python -m build
+	$(VENV)-dist/bin/twine check --strict dist/*.whl dist/*.tar.gz
+
 clean:  ## removes what was made here, but no results
-	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-dist site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
