@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-studies lint bench docs dist clean
+.PHONY: help demo test test-all test-studies lint bench docs dist audit clean
 VENV ?= .venv
 BIN  := $(VENV)/bin
 UV   := $(shell command -v uv)
@@ -60,6 +60,11 @@ dist: $(VENV)-dist/.made  ## wheel and sdist in dist/: the same bytes wherever t
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)-dist/bin/python -m build
 	$(VENV)-dist/bin/twine check --strict dist/*.whl dist/*.tar.gz
+
+audit: $(VENV)/.base $(VENV)-dist/.made  ## known faults of the pinned packages, and dist/bom.cdx.json; never a gate
+	mkdir -p dist
+	-$(VENV)-dist/bin/pip-audit -r constraints.txt --disable-pip --no-deps --progress-spinner off
+	$(VENV)-dist/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/bom.cdx.json $(BIN)/python
 
 clean:  ## removes what was made here, but no results
 	rm -rf $(VENV) $(VENV)-dist site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
