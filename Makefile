@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-studies lint bench docs dist audit clean
+.PHONY: help demo test test-all test-studies test-lowest lint bench docs dist audit clean
 VENV ?= .venv
 BIN  := $(VENV)/bin
 UV   := $(shell command -v uv)
@@ -40,6 +40,16 @@ test-all: $(VENV)/.dev  ## also the slow end-to-end tests, under an hour
 test-studies: $(VENV)/.dev  ## runs the packaged recipes whole, but for those at the paper's scale
 	for recipe in $$($(BIN)/regrow list recipes --json | $(BIN)/python -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin) if not r["name"].startswith("paper/")])'); do $(BIN)/regrow study $$recipe || exit 1; done
 
+# in an environment of its own; on Linux the lowest torch is a CUDA build of several GB
+$(VENV)-lowest/.made: pyproject.toml constraints.txt .ci/lowest.py
+	python3 -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python .ci/lowest.py > $(VENV)-lowest/lowest.txt
+	$(call install_in,$(VENV)-lowest) -c $(VENV)-lowest/lowest.txt -e ".[all]"
+	$(call install_in,$(VENV)-lowest) -c constraints.txt pytest pytest-xdist pytest-timeout hypothesis && touch $@
+
+test-lowest: $(VENV)-lowest/.made  ## the tests with the lowest versions that pyproject.toml allows
+	$(VENV)-lowest/bin/python -m pytest -n 2 --dist=loadfile -m "not slow and not browser"
+
 lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
 	$(BIN)/ruff check src tests benchmarks examples docs/tutorials/*.py
 	$(BIN)/ruff format --check src tests benchmarks examples docs/tutorials/*.py
@@ -67,4 +77,4 @@ audit: $(VENV)/.base $(VENV)-dist/.made  ## known faults of the pinned packages,
 	$(VENV)-dist/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/bom.cdx.json $(BIN)/python
 
 clean:  ## removes what was made here, but no results
-	rm -rf $(VENV) $(VENV)-dist site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-dist $(VENV)-lowest site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
