@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all torture test-studies lint bench docs clean
+.PHONY: help demo test test-all test-full test-lowest test-studies torture lint bench docs dist audit clean
 VENV ?= .venv
 BIN  := $(VENV)/bin
 UV   := $(shell command -v uv)
@@ -8,7 +8,9 @@ ifneq ($(PIP_FIND_LINKS),)
 # uv does not read pip's settings
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-PIP  := $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
+install_in = $(if $(UV),$(UV) pip install -q --python $(1)/bin/python,$(1)/bin/python -m pip install -q --disable-pip-version-check)
+group_of = <($(1)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["$(2)"], sep="\n")')
+PIP  := $(call install_in,$(VENV))
 export OMP_NUM_THREADS ?= 1
 
 help:  ## this list
@@ -21,25 +23,39 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -c constraints.txt -e . && touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(PIP) -c constraints.txt -r <($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["dev"], sep="\n")') && touch $@
+	$(PIP) -c constraints.txt -r $(call group_of,$(VENV),dev) && touch $@
 
 $(VENV)/.docs: $(VENV)/.base
-	$(PIP) -c constraints.txt -r <($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["docs"], sep="\n")') && touch $@
+	$(PIP) -c constraints.txt -r $(call group_of,$(VENV),docs) && touch $@
 
 demo: $(VENV)/.base  ## the whole path in minutes: trains, corrupts, evaluates, reports
 	$(BIN)/regrow demo
 
 test: $(VENV)/.dev  ## the tests, under 5 minutes on 2 cores
-	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow and not torture"
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow and not torture and not full"
 
 test-all: $(VENV)/.dev  ## also the slow end-to-end tests, under an hour
-	$(BIN)/python -m pytest -n 2 --dist=worksteal --timeout=1800 -m "not torture"
+	$(BIN)/python -m pytest -n 2 --dist=worksteal --timeout=1800 -m "not torture and not full"
+
+test-full: $(VENV)/.dev  ## against a real MLflow server, which is installed for it (800 MB)
+	$(PIP) -c constraints.txt mlflow
+	$(BIN)/python -m pytest -m full --timeout=900
 
 torture: $(VENV)/.dev  ## kill -9, faults and damaged files by the hundreds; writes benchmarks/results/torture.json
 	REGROW_TABLE=benchmarks/results/torture.json $(BIN)/python -m pytest tests/torture --timeout=3600
 
 test-studies: $(VENV)/.dev  ## runs the packaged recipes whole, but for those at the paper's scale
 	for recipe in $$($(BIN)/regrow list recipes --json | $(BIN)/python -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin) if not r["name"].startswith(("paper/", "gpu/"))])'); do $(BIN)/regrow study $$recipe || exit 1; done
+
+# in an environment of its own; on Linux the lowest torch is a CUDA build of several GB
+$(VENV)-lowest/.made: pyproject.toml constraints.txt .ci/lowest.py
+	python3 -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python .ci/lowest.py > $(VENV)-lowest/lowest.txt
+	$(call install_in,$(VENV)-lowest) -c $(VENV)-lowest/lowest.txt -e ".[all]"
+	$(call install_in,$(VENV)-lowest) -c constraints.txt pytest pytest-xdist pytest-timeout hypothesis && touch $@
+
+test-lowest: $(VENV)-lowest/.made  ## the tests with the lowest versions that pyproject.toml allows
+	$(VENV)-lowest/bin/python -m pytest -n 2 --dist=loadfile -m "not slow and not browser and not torture and not full"
 
 lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
 	$(BIN)/ruff check src tests benchmarks examples docs/tutorials/*.py
@@ -53,5 +69,19 @@ bench: $(VENV)/.dev  ## the benchmarks; writes benchmarks/results
 docs: $(VENV)/.docs  ## the documentation as pages, in site/
 	$(BIN)/zensical build --strict
 
+$(VENV)-dist/.made: pyproject.toml constraints.txt
+	python3 -m venv $(VENV)-dist
+	$(call install_in,$(VENV)-dist) -c constraints.txt -r $(call group_of,$(VENV)-dist,dist) && touch $@
+
+dist: $(VENV)-dist/.made  ## wheel and sdist in dist/: the same bytes wherever this commit is built
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)-dist/bin/python -m build
+	$(VENV)-dist/bin/twine check --strict dist/*.whl dist/*.tar.gz
+
+audit: $(VENV)/.base $(VENV)-dist/.made  ## known faults of the pinned packages, and dist/bom.cdx.json; never a gate
+	mkdir -p dist
+	-$(VENV)-dist/bin/pip-audit -r constraints.txt --disable-pip --no-deps --progress-spinner off
+	$(VENV)-dist/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/bom.cdx.json $(BIN)/python
+
 clean:  ## removes what was made here, but no results
-	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-dist $(VENV)-lowest site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
