@@ -2,7 +2,7 @@
 
 ``study.yaml`` holds recipe, precision and registration, ``study.json`` what was evaluated and the analyses of the study
 as a whole, and ``runs/NAME.json`` settings, result, topology history and analyses of a run, and for each cell the
-accuracy, the number of images and the correct answers as packed bits (``numpy.packbits``, base64): about 0.1 MB a run.
+accuracy, the number of images and the correct answers as packed bits (``numpy.packbits``, base64): about 0.2 MB a run.
 """
 
 from __future__ import annotations
