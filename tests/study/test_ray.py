@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ def node():
 cluster = Cluster(initialize_head=True, head_node_args=node())
 for _ in range(2):
     cluster.add_node(**node())
-pids = [node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()]
-print(json.dumps({"address": cluster.address, "head": pids[0], "workers": pids[1:]}), flush=True)
+pids = {node.unique_id: node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()}
+print(json.dumps({"address": cluster.address, "pids": pids}), flush=True)
 sys.stdin.read()
 cluster.shutdown()
 """
@@ -70,6 +71,8 @@ class Console:
 recipe, out, address = sys.argv[1:]
 try:
     with opened("ray", address=address) as engine:
+        import ray
+        print(json.dumps(ray.get_runtime_context().get_node_id()), flush=True)
         run_study(recipes.load(recipe), Path(out), Console(), engine=engine)
 except RegrowError as error:
     sys.exit(str(error))
@@ -78,15 +81,14 @@ except RegrowError as error:
 
 @dataclass
 class Nodes:
-    """A cluster: where it is, its environment, and the processes of its nodes."""
+    """A cluster: where it is, and of each node, the head first, the process that all others of it hang from."""
 
     address: str
-    head: int
-    workers: list[int]
+    pids: dict[str, int]
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+@contextlib.contextmanager
+def three_nodes(cache: Path) -> Iterator[Nodes]:
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # paths of sockets must be short
     token = folder / "token"
     token.write_text("ab" * 32)
@@ -97,7 +99,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_worker_niceness", "0")  # else the tests beside this one come first
         patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp().parent / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
@@ -114,6 +116,12 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
             process.wait()
             process.stdout.close()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with three_nodes(tmp_path_factory.getbasetemp().parent / "cache") as nodes:
+        yield nodes
 
 
 @pytest.fixture(scope="module")
@@ -144,18 +152,20 @@ def reference(_reference: Path, tmp_path: Path) -> Path:
 
 
 class Driver:
-    """A driver that has been started, or killed."""
+    """A driver that has been started and has joined the cluster; on one machine it may belong to any node."""
 
     def __init__(self, nodes: Nodes, recipe: Recipe, out: Path) -> None:
         file = out.with_suffix(".yaml")
         file.write_text(yaml.safe_dump(recipe.resolved()))
-        self.out = out
+        self.out, self.nodes = out, nodes
         self.process = subprocess.Popen(
             [sys.executable, "-c", DRIVER, str(file), str(out), nodes.address],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        assert self.process.stdout is not None
+        self.home = json.loads(self.process.stdout.readline() or "null")
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -167,13 +177,13 @@ class Driver:
         news = [json.loads(line) for line in said.splitlines() if line.startswith("[")]
         return self.process.returncode, [(run, kind) for run, kind, _ in news], errors
 
-    def training(self, raylets: list[int]) -> tuple[int, Path]:
-        """Wait for a run of one of these nodes that has left a checkpoint; the node and the run's folder."""
+    def training(self, nodes: Collection[str]) -> tuple[str, Path]:
+        """Wait for a run of one of these nodes that has left a checkpoint: its node, and its folder."""
         while self.process.poll() is None:
-            for raylet in raylets:
-                for run in processes_of(raylet):
+            for node in nodes:
+                for run in processes_of(self.nodes.pids[node]):
                     if self.out in run.parents and (run / "checkpoint.pt").exists():
-                        return raylet, run
+                        return node, run
             time.sleep(0.02)
         raise AssertionError(self.end())
 
@@ -225,17 +235,17 @@ def require_whole(driver: Driver, reference: Path) -> dict[str, int]:
     return {name: get_state(driver.out / "runs" / name)["attempts"] for name in names}
 
 
-def lose_a_node(nodes: Nodes, driver: Driver) -> tuple[Path, list[str]]:
-    raylet, run = driver.training(nodes.workers)
+def lose_a_node(driver: Driver) -> tuple[Path, list[str]]:
+    """Kill a node in mid-run, neither the head nor the driver's; the run, and its log up to the checkpoint."""
+    node, run = driver.training([node for node in list(driver.nodes.pids)[1:] if node != driver.home])
     lines = checkpointed(run)
-    os.kill(raylet, signal.SIGKILL)
-    nodes.workers.remove(raylet)
+    os.kill(driver.nodes.pids.pop(node), signal.SIGKILL)
     return run, lines
 
 
 def test_a_node_is_killed(nodes: Nodes, recipe: Recipe, reference: Path, tmp_path: Path) -> None:
     driver = Driver(nodes, recipe, tmp_path / "study")
-    run, lines = lose_a_node(nodes, driver)
+    run, lines = lose_a_node(driver)
     attempts = require_whole(driver, reference)
     assert attempts.pop(run.name) == 2
     assert set(attempts.values()) == {1}
@@ -245,7 +255,7 @@ def test_a_node_is_killed(nodes: Nodes, recipe: Recipe, reference: Path, tmp_pat
 
 def test_the_driver_is_killed_and_started_again(nodes: Nodes, recipe: Recipe, reference: Path, tmp_path: Path) -> None:
     killed = Driver(nodes, recipe, tmp_path / "study")
-    _, run = killed.training([nodes.head, *nodes.workers])
+    _, run = killed.training(nodes.pids)
     lines = checkpointed(run)
     killed.kill()
     attempts = require_whole(Driver(nodes, recipe, tmp_path / "study"), reference)
@@ -281,13 +291,13 @@ def test_what_no_node_holds_is_refused_before_anything_is_made(nodes: Nodes, rec
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_twelve_runs_lose_a_node_and_their_driver(nodes: Nodes, light: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_twelve_runs_lose_a_node_and_their_driver(light: Callable[..., Recipe], tmp_path: Path) -> None:
     recipe = light(steps=STEPS, methods=["dense", "static", "set", "rigl"], seeds=[0, 1, 2])
     reference = run_study(recipe, tmp_path / "reference", Silent(), jobs=2).folder
-    driver = Driver(nodes, recipe, tmp_path / "study")
-    if nodes.workers:
-        lose_a_node(nodes, driver)
-    driver.training([nodes.head, *nodes.workers])
-    driver.kill()
-    attempts = require_whole(Driver(nodes, recipe, tmp_path / "study"), reference)
+    with three_nodes(tmp_path / "cache") as nodes:
+        driver = Driver(nodes, recipe, tmp_path / "study")
+        lose_a_node(driver)
+        driver.training(nodes.pids)
+        driver.kill()
+        attempts = require_whole(Driver(nodes, recipe, tmp_path / "study"), reference)
     assert len(attempts) == 12

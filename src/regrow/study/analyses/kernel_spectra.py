@@ -8,9 +8,11 @@ from regrow import analysis
 from regrow.study.analyses import Analysis, Subject
 
 
-def make(subject: Subject) -> dict[str, Any]:
-    """Shares of high frequencies by layer, and their relation to density, by initial and by final weights."""
+def make(subject: Subject) -> dict[str, Any] | None:
+    """Shares of high frequencies by layer, and their relation to density; None of a network without kernels."""
     names = [name for name, value in subject.weights.tensors.items() if value.ndim in (4, 5)]
+    if not names:
+        return None
     tensors = {name: subject.weights.tensors[name] for name in names}
     found: dict[str, Any] = {"layers": analysis.kernel_spectra(tensors)}
     masks = {name: mask for name, mask in subject.weights.masks.items() if name in tensors}

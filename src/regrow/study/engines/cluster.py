@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow import __version__, files
-from regrow.errors import BusyError, InputError
+from regrow.errors import BusyError, InputError, RunFailedError
 from regrow.extras import library
 from regrow.study.engines import process
 from regrow.study.engines.engine import Event
@@ -294,8 +294,14 @@ class _Tasks:
 
     def news(self) -> Event:
         while not self._told:
-            ended, _ = self._ray.wait(list(self._runs), timeout=_NEWS_S)
-            news = self._ray.get(self._board.take.remote())
+            try:
+                ended, _ = self._ray.wait(list(self._runs), timeout=_NEWS_S)
+                news = self._ray.get(self._board.take.remote())
+            except self._ray.exceptions.RayError as error:
+                raise RunFailedError(
+                    f"the cluster was lost, or the node that this process belongs to ({_first_line(error)}).",
+                    "the same command goes on once there is a cluster.",
+                ) from None
             for run in [run for run in self._runs.values() if run.name in news]:
                 self._tell(run.name, news[run.name])
             for task in ended:
@@ -304,9 +310,10 @@ class _Tasks:
 
     def end(self) -> None:
         """Cancel what still runs: only after an interruption."""
-        for task in self._runs:
-            self._ray.cancel(task, force=True)
-        self._ray.kill(self._board)
+        with contextlib.suppress(self._ray.exceptions.RayError):  # where the cluster itself is lost
+            for task in self._runs:
+                self._ray.cancel(task, force=True)
+            self._ray.kill(self._board)
 
     def _tell(self, run: str, progress: Mapping[str, Any]) -> None:
         """News of a run; one that was lost and is tried again has started before."""
