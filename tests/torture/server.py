@@ -19,7 +19,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,9 @@ class Shared:
 def in_this_process(
     runs: Sequence[Path],
     *,
-    jobs: int,
     data_root: Path | None,
     on_event: Callable[[Event], None],
-    sources: Mapping[str, str] | None = None,
+    **_: Any,
 ) -> list[str]:
     """As ``execute_all``: a run that fails is told of and leaves the others alone."""
     failed = []
