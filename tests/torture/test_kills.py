@@ -55,6 +55,7 @@ TIMES = {
     "state.json": {"attempts"},
     "metrics.jsonl": {"images_per_s"},
     "study.yaml": {"planned_at", "probe", "environment"},
+    "verdict.json": {"registered_at"},
 }
 #: Files of which the times are most, or which other files say better: only that they are whole is looked at.
 ONLY_WHOLE = {"checkpoint.pt", "report.html", "environment.json", ".lock"}
