@@ -66,8 +66,10 @@ lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
 bench: $(VENV)/.dev  ## the benchmarks; writes benchmarks/results
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
-docs: $(VENV)/.docs  ## the documentation as pages, in site/
-	$(BIN)/zensical build --strict
+docs: $(VENV)/.docs  ## the documentation as pages, in site/: notebooks run, strict, every link checked
+	$(BIN)/python docs/make_site.py build/docs
+	$(BIN)/python -m zensical build --strict
+	$(BIN)/python docs/check_site.py site
 
 $(VENV)-dist/.made: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)-dist
