@@ -29,9 +29,9 @@ class Watched(Trainer):
     planned: dict[str, int]
     updates: int
 
-    def _one_step(self) -> Any:
+    def one_step(self) -> Any:
         before = self.sparsifier.masks
-        result = super()._one_step()
+        result = super().one_step()
         masks = self.sparsifier.masks
         assert {name: int(mask.sum()) for name, mask in masks.items()} == self.planned
         for name, mask in masks.items():

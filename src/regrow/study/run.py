@@ -158,11 +158,11 @@ def plan_study(
                 modality=spec.modality,
                 forward_flops=next(iter(details.values()))["flops"]["forward_dense"],
                 also=[run.settings.model for run in runs],
+                steps=max(detail["steps"] for detail in details.values()),
             )
     precision, probe = arithmetic
     runs = expand(recipe, precision, size)
-    chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
-    step_s, jobs = probe["step_s"][chosen], jobs or default_jobs(recipe.resources)
+    step_s, jobs = probe["step_s"][precision.words], jobs or default_jobs(recipe.resources)
     total = sum(detail["steps"] * detail["passes"] for detail in details.values()) * step_s
     cost = budget(runs, details, n_cells=n_cells, n_test=n_test * spec.views, trains=recipe.runs_of is None)
     return Plan(
