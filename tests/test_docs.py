@@ -42,7 +42,14 @@ def commands() -> list[str]:
     return sorted({line.strip().split("  #")[0] for line in lines if line.startswith("    regrow ")})
 
 
-@pytest.mark.parametrize("code", [pytest.param(text, id=name) for name, text in scripts()])
+#: The first pages that a user reads are run by `make test`, the others beside it.
+FIRST = ("README.md", "start.md")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [pytest.param(text, id=name, marks=[] if name in FIRST else [pytest.mark.system]) for name, text in scripts()],
+)
 def test_python_runs(code: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -40,6 +40,7 @@ def test_a_notebook_lies_without_what_it_printed(path: Path) -> None:
     assert text == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
+@pytest.mark.system
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, tmp_path: Path) -> None:

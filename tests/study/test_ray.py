@@ -30,6 +30,8 @@ from regrow.study.store import get_state
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed (extra regrow[ray])", allow_module_level=True)
 
+pytestmark = pytest.mark.system
+
 #: Long enough to be killed in mid-run.
 STEPS = 2500
 
