@@ -68,12 +68,15 @@ def read(request: Request) -> ImageSet:
 def _parts(path: Path) -> dict[str, tuple[np.ndarray[tuple[int, ...], np.dtype[np.int64]], list[str]]]:
     """Split -> labels and texts; of equal texts, whatever their case and spaces, the first."""
     found: dict[bytes, tuple[int, str]] = {}
-    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-        for row in csv.DictReader(lines):
-            text = " ".join(row["text"].split())
-            key = hashlib.sha256(text.casefold().encode()).digest()
-            if text:
-                found.setdefault(key, (SPEC.classes.index(row["sentiment"]), text))
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+            for row in csv.DictReader(lines):
+                text = " ".join(row["text"].split())
+                key = hashlib.sha256(text.casefold().encode()).digest()
+                if text:
+                    found.setdefault(key, (SPEC.classes.index(row["sentiment"]), text))
+    except (csv.Error, LookupError, ValueError, AttributeError) as error:  # the last of rows with too few fields
+        raise DataError(f"{path} is not a table of text and sentiment ({type(error).__name__}).", SPEC.hint) from None
     parts: dict[str, list[tuple[int, str]]] = {"train": [], "test": []}
     for key in sorted(found):
         parts["test" if key[0] < _TESTED else "train"].append(found[key])
