@@ -116,9 +116,10 @@ def figure(found: Mapping[str, Any]) -> Any:
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("arm:N", sort=order, title=None, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("accuracy:Q", title="clean test accuracy, %", scale=alt.Scale(zero=False)),
-        color=alt.Color("seed:N", title="seed"),
+        color=alt.Color("seed:N", title="seed", legend=alt.Legend(**pages.SOLID)),
     )
-    return (base.mark_line(opacity=0.4) + base.mark_point(filled=True, size=60)).properties(width=420, height=220)
+    points = base.mark_point(filled=True, size=70, opacity=1)
+    return (base.mark_line(opacity=0.4) + points).properties(width=420, height=220)
 
 
 FIGURES = {"": figure}
