@@ -234,7 +234,7 @@ def compose(page: Page) -> str:
     return environment.get_template("page.html.j2").render(
         page=page,
         groups=groups,
-        pictures=any(isinstance(b, Strip) and any(r.name for _, rows in b.panels for r in rows) for b in _blocks(page)),
+        pictured=_pictured(page),
         max_rows=MAX_ROWS,
         css=Markup(_asset("assets", "page.css")),  # noqa: S704 (our own file)
         scripts=[Markup(s) for s in scripts],  # noqa: S704 (our own files)
@@ -249,8 +249,10 @@ def compose(page: Page) -> str:
 SCRIPTS = ("state.js", "charts.js", "save.js", "filter.js", "cells.js", "page.js")
 
 
-def _blocks(page: Page) -> list[object]:
-    return [block for section in page.sections for block in section.blocks]
+def _pictured(page: Page) -> str:
+    """What the pictures of corruptions are of, in the singular; empty where the page has none."""
+    strips = (block for section in page.sections for block in section.blocks if isinstance(block, Strip))
+    return next((strip.example for strip in strips if any(row.name for _, rows in strip.panels for row in rows)), "")
 
 
 def _table_names(sections: Sequence[Section]) -> dict[int, str]:
