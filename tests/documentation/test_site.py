@@ -103,11 +103,13 @@ def test_the_check_of_links_sees_what_is_wrong(script: Any, tmp_path: Path) -> N
 @without_docs
 def test_the_gallery_shows_every_corruption(site: Path) -> None:
     from regrow import corruptions
-    from regrow.corruptions import video
+    from regrow.corruptions import audio, text, video
 
-    text = (site / "gallery.html").read_text()
+    page = (site / "gallery.html").read_text()
     wanted = [*corruptions.names(None), *(f"clip-{name}" for name in video.names("kinetics"))]
-    assert [name for name in wanted if f'src="gallery/{name}.webp"' not in text] == []
+    wanted += [f"sound-{name}" for name in audio.names()]
+    assert [name for name in wanted if f'src="gallery/{name}.webp"' not in page] == []
+    assert [name for name in text.names() if f'id="{name}-of-texts"' not in page] == []
 
 
 @without_docs
