@@ -68,7 +68,8 @@ def make(out: Path, *, quick: bool = False) -> None:
         out,
         ignore=shutil.ignore_patterns("__pycache__", "make_site.py", "check_site.py", "docstrings.py", "*.ipynb"),
     )
-    shutil.copy(ROOT / "CHANGELOG.md", out / "changelog.md")
+    # its links are those of the root; of the site docs/ is the root
+    (out / "changelog.md").write_text((ROOT / "CHANGELOG.md").read_text().replace("](docs/", "]("))
     (out / "reference" / "cli.md").write_text(commands())
     (out / "reference" / "recipe.md").write_text(recipe_keys(json_schema()))
     work = out.parent / "notebooks"
@@ -239,20 +240,20 @@ def gallery(out: Path, severities: Sequence[int] = SEVERITIES) -> str:
 def of_texts(severities: Sequence[int]) -> Iterator[str]:
     """What every corruption of texts makes of one sentence, as Markdown."""
     row = texts.encode([SENTENCE], 2 * len(SENTENCE))
-    yield f"## Texts\n\n{sentence(text.NOTE)}\n\nClean: {SENTENCE}"
+    yield f"## Texts\n\nClean: {SENTENCE}"
     for name in text.names():
         record = text.get(name)
-        said = f"{record.family}; {record.source}. Strikes {record.strikes}."
-        made = ((s, record.rates[s - 1], texts.decode(text.corrupt(row, name, s)[0])) for s in severities)
-        lines = [f"| {s} | {rate:g} | <code>{html.escape(found)}</code> |" for s, rate, found in made]
-        head = "| severity | share | text |\n| --- | --- | --- |"
-        yield "\n".join([f"### {name} of texts\n\n{said}\n\n{head}", *lines])
+        shares = ", ".join(f"{100 * rate:g}" for rate in record.rates)
+        said = f"{record.family}; {record.source}. Strikes {record.strikes}: {shares} % of them."
+        made = ((severity, texts.decode(text.corrupt(row, name, severity)[0])) for severity in severities)
+        lines = [f"| {severity} | <code>{html.escape(found)}</code> |" for severity, found in made]
+        yield "\n".join([f"### {name} of texts\n\n{said}\n\n| severity | text |\n| --- | --- |", *lines])
 
 
 def of_sounds(out: Path, severities: Sequence[int]) -> Iterator[str]:
     """Draw the spectrum of a generated sound under every corruption of sounds; what the page says, as Markdown."""
     clean = data.load("tones", "test", n=1).images.astype(np.int16)
-    yield f"## Sounds\n\n{sentence(audio.NOTE)} A generated sound: {SPECTROGRAM}"
+    yield f"## Sounds\n\nA generated sound as a spectrogram: {SPECTROGRAM}"
     for name in audio.names():
         record = audio.get(name)
         made = [clean, *(audio.corrupt(clean, name, severity) for severity in severities)]

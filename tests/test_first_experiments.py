@@ -104,6 +104,9 @@ def test_clean_accuracy_compares_within_seeds(tmp_path: Path) -> None:
     assert page.count("\n| rigl |") == 1
     # two pairs that differ by 10 and 20 points, one by 30: mean 20, sd 10, t of two degrees of freedom 4.3027
     assert script.difference([0.6, 0.7, 0.8], [0.5, 0.5, 0.5]) == "+20.0 [-4.8, +44.8]"
+    assert script.difference([0.25, 0.5], [0.5, 0.75]) == "-25.0 in each seed"
+    assert script.difference([0.4999, 0.5], [0.5, 0.5]) == "+0.0"
+    assert script.difference([0.4], [0.5]) == "-10.0"
 
 
 @pytest.mark.usefixtures("_no_data")

@@ -75,11 +75,11 @@ def spread(shares: Sequence[float]) -> str:
 
 
 def difference(sparse: Sequence[float], dense: Sequence[float]) -> str:
-    """Mean difference within seeds, in points, with its 95 % interval where there are seeds enough for one."""
+    """Mean difference within seeds, in points, with its 95 % interval where the seeds give one."""
     found = paired([100 * share for share in sparse], [100 * share for share in dense])
     if found.low is None or found.high is None:
-        return f"{found.mean:+.1f}"
-    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+        return f"{found.mean:+z.1f}" + (" in each seed" if found.sd == 0 else "")
+    return f"{found.mean:+z.1f} [{found.low:+z.1f}, {found.high:+z.1f}]"
 
 
 def shown(found: Mapping[str, Any]) -> dict[str, str]:
