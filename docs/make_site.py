@@ -252,7 +252,7 @@ def of_texts(severities: Sequence[int]) -> Iterator[str]:
 
 def of_sounds(out: Path, severities: Sequence[int]) -> Iterator[str]:
     """Draw the spectrum of a generated sound under every corruption of sounds; what the page says, as Markdown."""
-    clean = data.load("tones", "test", n=1).images.astype(np.int16)
+    clean = data.load_images("tones", "test", n=1).images.astype(np.int16)
     yield f"## Sounds\n\nA generated sound as a spectrogram: {SPECTROGRAM}"
     for name in audio.names():
         record = audio.get(name)

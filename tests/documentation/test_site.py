@@ -82,6 +82,7 @@ def site(script: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @without_docs
 def test_every_link_leads_somewhere_and_nothing_comes_from_outside(site: Path, script: Any) -> None:
     assert script("check_site").problems(site) == []
+    assert script("check_site").named(site, [ROOT, Path.home(), site.parent]) == []
 
 
 def test_the_check_of_links_sees_what_is_wrong(script: Any, tmp_path: Path) -> None:
@@ -97,6 +98,16 @@ def test_the_check_of_links_sees_what_is_wrong(script: Any, tmp_path: Path) -> N
         "b.html: a.html#none: no such place on the page",
         "b.html: ../../x: leaves the site",
         "b.html: https://e.org/x.js: is loaded from outside",
+    ]
+
+
+def test_the_check_of_folders_sees_those_of_this_machine(script: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<pre>loaded /home/me/data/x.npy</pre>")
+    (tmp_path / "b.json").write_text('{"text": "/home/me"}')
+    (tmp_path / "c.html").write_text("<pre>/home/menu /mnt/home/me</pre>")
+    assert script("check_site").named(tmp_path, [Path("/home/me"), Path("/srv/here")]) == [
+        "a.html: /home/me: a folder of this machine",
+        "b.json: /home/me: a folder of this machine",
     ]
 
 
