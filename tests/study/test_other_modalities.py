@@ -141,6 +141,7 @@ def test_the_page_shows_what_the_networks_saw_and_says_how_far_to_trust_it(study
     assert "images a cell" not in page
     assert room.NOTE[:60] in page
     assert data.spec(SMALL[modality]["data"]["name"]).caveat in page
+    assert f"generated data, {SMALL[modality]['data']['train_images']} training {noun}" in page
     assert f"it is of images, and this study is of {noun}" in page
     view = load_study(folder)
     if modality == "text":

@@ -203,7 +203,7 @@ def _facts(view: StudyView, arms: Sequence[Arm]) -> tuple[Fact, ...]:
 def _data_words(view: StudyView) -> str:
     data = view.data
     size, n = data.get("image_size"), data.get("n_train")
-    parts = ["data"]
+    parts = ["generated data" if data.get("name") in record.GENERATED else "data"]
     if isinstance(n, int):
         parts.append(f"{n:,} training {view.noun}")
     if isinstance(size, int):
