@@ -61,8 +61,8 @@ test-lowest: $(VENV)-lowest/.made  ## the tests with the lowest versions that py
 	$(VENV)-lowest/bin/python -m pytest -n 2 --dist=loadfile -m "not slow and not browser and not torture and not full"
 
 lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
-	$(BIN)/ruff check src tests benchmarks examples docs/tutorials/*.py
-	$(BIN)/ruff format --check src tests benchmarks examples docs/tutorials/*.py
+	$(BIN)/ruff check src tests benchmarks examples docs/*.py docs/tutorials/*.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py docs/tutorials/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

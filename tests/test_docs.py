@@ -16,7 +16,7 @@ from regrow.cli.app import app
 from regrow.study import recipe as recipes
 
 ROOT = Path(__file__).parents[1]
-NAMED = ("README.md", "CONTRIBUTING.md", "results/README.md")
+NAMED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "results/README.md")
 PAGES = [*(ROOT / name for name in NAMED), *sorted((ROOT / "docs").rglob("*.md"))]
 
 

