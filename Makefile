@@ -54,8 +54,7 @@ test-studies: $(VENV)/.dev  ## runs the packaged recipes whole, but for those at
 $(VENV)-lowest/.made: pyproject.toml constraints.txt .ci/lowest.py
 	python3 -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python .ci/lowest.py > $(VENV)-lowest/lowest.txt
-	$(call install_in,$(VENV)-lowest) -c $(VENV)-lowest/lowest.txt -e ".[all]"
-	$(call install_in,$(VENV)-lowest) -c constraints.txt pytest pytest-xdist pytest-timeout hypothesis && touch $@
+	$(call install_in,$(VENV)-lowest) -c $(VENV)-lowest/lowest.txt -e ".[all]" pytest pytest-xdist pytest-timeout hypothesis && touch $@
 
 test-lowest: $(VENV)-lowest/.made  ## the tests with the lowest versions that pyproject.toml allows
 	$(VENV)-lowest/bin/python -m pytest -n 2 --dist=loadfile -m "not slow and not browser and not torture and not full"
@@ -80,12 +79,12 @@ $(VENV)-dist/.made: pyproject.toml constraints.txt
 
 dist: $(VENV)-dist/.made  ## wheel and sdist in dist/: the same bytes wherever this commit is built
 	rm -rf dist
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)-dist/bin/python -m build
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)-dist/bin/python -m build --no-isolation
 	$(VENV)-dist/bin/twine check --strict dist/*.whl dist/*.tar.gz
 
 audit: $(VENV)/.base $(VENV)-dist/.made  ## known faults of the pinned packages, and dist/bom.cdx.json; never a gate
 	mkdir -p dist
-	-$(VENV)-dist/bin/pip-audit -r constraints.txt --disable-pip --no-deps --progress-spinner off
+	$(VENV)-dist/bin/python .ci/audit.py
 	$(VENV)-dist/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/bom.cdx.json $(BIN)/python
 
 clean:  ## removes what was made here, but no results

@@ -1,6 +1,7 @@
 """Print the lowest version of every package that pyproject.toml allows, as lines ``NAME==VERSION`` for ``pip -c``.
 
-Of the dependencies and of the extras; tools of development stay as constraints.txt has them.
+Of the dependencies and of the extras. The tools of a test run stay as constraints.txt has them, but not what they need
+themselves: pip finds versions of it that go with the lowest ones.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+
+TOOLS = ("pytest", "pytest-xdist", "pytest-timeout", "hypothesis")
 
 
 def lowest(pyproject: str) -> Iterator[str]:
@@ -25,5 +28,11 @@ def lowest(pyproject: str) -> Iterator[str]:
         yield f"{found[1]}=={found[2]}"
 
 
+def tools(constraints: str) -> Iterator[str]:
+    """The lines of a constraints.txt that pin the tools."""
+    return (line for line in constraints.splitlines() if line.partition("==")[0] in TOOLS)
+
+
 if __name__ == "__main__":
-    sys.stdout.writelines(f"{line}\n" for line in dict.fromkeys(lowest(Path("pyproject.toml").read_text())))
+    lines = [*lowest(Path("pyproject.toml").read_text()), *tools(Path("constraints.txt").read_text())]
+    sys.stdout.writelines(f"{line}\n" for line in dict.fromkeys(lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from regrow.study import recipe as recipes
 pytest.importorskip("hatchling", reason="hatchling is not installed (dependency group dev)")
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 #: Of every kind of file that is no Python and without which something does not work.
 NEEDED = (
     "py.typed",
@@ -161,3 +163,39 @@ def test_a_fresh_environment_with_the_wheel_alone_runs_the_demo(built: dict[str,
     )
     call(commands / "regrow", "demo", "--out", "demo")
     assert (tmp_path / "demo" / "report.html").stat().st_size > 500_000
+
+
+def test_a_package_has_one_floor_wherever_it_is_named() -> None:
+    named = [*PROJECT["dependencies"], *(one for group in PROJECT["optional-dependencies"].values() for one in group)]
+    floors = dict(one.split(">=") for one in named if ">=" in one)
+    for group, requirements in SETTINGS["dependency-groups"].items():
+        for name, _, floor in (one.partition(">=") for one in requirements):
+            assert floor == floors.get(name, floor), (group, name)
+
+
+def test_the_lowest_versions_are_those_of_all_extras_beside_pinned_tools() -> None:
+    script = runpy.run_path(str(ROOT / ".ci" / "lowest.py"))
+    told = """
+[project]
+name = "mine"
+dependencies = ["torch>=2.6", "numpy>=2.0"]
+optional-dependencies = {video = ["av>=17"], all = ["mine[video]"]}
+"""
+    assert list(script["lowest"](told)) == ["torch==2.6", "numpy==2.0", "av==17"]
+    with pytest.raises(SystemExit, match="'numpy' is not of the form NAME>=VERSION"):
+        list(script["lowest"](told.replace("numpy>=2.0", "numpy")))
+    assert list(script["tools"]("packaging==26.3\npytest==9.2.0\npytest-cov==7.1.0\n")) == ["pytest==9.2.0"]
+
+
+def test_an_audit_says_what_it_could_not_ask() -> None:
+    summary = runpy.run_path(str(ROOT / ".ci" / "audit.py"))["summary"]
+    fault = {"id": "CVE-1", "fix_versions": ["1.1", "2.0"]}
+    bad = {"name": "a", "version": "1.0", "vulns": [fault, {**fault, "id": "CVE-2", "fix_versions": []}]}
+    good, unknown = {"name": "b", "version": "1.0", "vulns": []}, {"name": "c", "skip_reason": "not found"}
+    assert summary({"dependencies": [good]}) == ["audit: 0 known faults in 1 packages"]
+    assert summary({"dependencies": [bad, good, unknown]}) == [
+        "a 1.0: CVE-1, mended in 1.1, 2.0",
+        "a 1.0: CVE-2, mended in no release",
+        "audit: 2 known faults in 2 packages; 1 more are not in the database",
+    ]
+    assert summary({"dependencies": [unknown]}) == ["audit: not done, the database of faults could not be reached"]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import http.client
 import io
 import json
+import math
 import os
 import pickle
 import shutil
@@ -20,9 +22,9 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import filelock
 
@@ -197,28 +199,54 @@ def read_array(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
         return array if mapped else np.array(array)
 
 
-def read_arrays(path: Path, *, limit_bytes: int = MOST_ARRAY_BYTES) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(
+    path: Path, *, limit_bytes: int = MOST_ARRAY_BYTES, only: Collection[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a ``.npz`` file by name.
 
     Args:
         path: the file.
-        limit_bytes: largest sum of their sizes.
+        limit_bytes: largest sum of the sizes of all its arrays.
+        only: names of those that are read; None = all.
 
     Raises:
         DataError: absent, cut short, damaged, larger than the limit, or holding objects.
     """
-    import numpy as np
-
     with _damage_told(path), zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if sum(entry.file_size for entry in entries) > limit_bytes:
             raise ValueError(f"it would unpack to more than {limit_bytes} bytes")
-        return {
-            entry.filename.removesuffix(".npy"): np.lib.format.read_array(
-                io.BytesIO(archive.read(entry)), allow_pickle=False
-            )
-            for entry in entries
-        }
+        named = {entry.filename.removesuffix(".npy"): entry for entry in entries}
+        return {name: _array(archive.read(entry)) for name, entry in named.items() if only is None or name in only}
+
+
+def _array(content: bytes) -> npt.NDArray[Any]:
+    """An array of the bytes of a ``.npy`` file; a header that was read before is known."""
+    import numpy as np
+
+    end = 10 + int.from_bytes(content[8:10], "little")
+    if content[:8] != _NPY_1_0:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    dtype, shape, order = _npy_header(content[8:end])
+    n = math.prod(shape)
+    if n * dtype.itemsize > len(content) - end:
+        raise ValueError("an array of more than is there")
+    return np.frombuffer(content, dtype, n, end).reshape(shape, order=order).copy(order)
+
+
+#: What a file of numpy's format 1.0 begins with.
+_NPY_1_0 = b"\x93NUMPY\x01\x00"
+
+
+@functools.lru_cache(maxsize=1024)
+def _npy_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]]:
+    """Type, shape and order that the header of a ``.npy`` file says, from its length on; parsing it takes longest."""
+    import numpy as np
+
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(header))
+    if dtype.hasobject or not dtype.itemsize or any(side < 0 for side in shape):
+        raise ValueError(f"an array of {dtype}, shape {shape}")
+    return dtype, shape, "F" if fortran else "C"
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import torch
 from regrow import data
 from regrow.errors import DataError
 from regrow.evaluation.evaluate import evaluate_cell
-from regrow.evaluation.records import is_current, load_record, record_path, save_record
+from regrow.evaluation.records import is_current, load_answers, load_record, record_path, save_record
 
 N, CLASSES = 37, 10
 INPUTS = {"weights": "w", "cell": "c"}
@@ -64,6 +64,9 @@ def test_a_record_comes_back_as_it_was(cell, tmp_path: Path) -> None:
     for field in dataclasses.fields(record):
         np.testing.assert_array_equal(getattr(loaded, field.name), getattr(record, field.name))
     assert {k: inputs[k] for k in INPUTS} == INPUTS
+    right, same = load_answers(path)
+    np.testing.assert_array_equal(right, record.correct)
+    assert same == inputs
     assert path.name == "cues.fog.3.npz"
 
 
@@ -82,5 +85,6 @@ def test_a_record_cut_short_is_no_record(cell, tmp_path: Path, keep: float) -> N
     content = path.read_bytes()
     path.write_bytes(content[: keep if isinstance(keep, int) else int(len(content) * keep)])
     assert not is_current(path, INPUTS)
-    with pytest.raises(DataError, match="cannot be read"):
-        load_record(path)
+    for read in (load_record, load_answers):
+        with pytest.raises(DataError, match="cannot be read"):
+            read(path)

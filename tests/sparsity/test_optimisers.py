@@ -39,6 +39,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "Muon": [{"lr": 0.05, "weight_decay": 0.1}],
 }
+for _name in {"Muon"} - FOUND.keys():  # it came with torch 2.9
+    del SETTINGS[_name]
 #: These take no part.
 REFUSED = {"SparseAdam"}
 #: What an optimiser gives an entry that never had a gradient, where it is not 0: when new, and after such a step.

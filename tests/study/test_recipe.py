@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -26,9 +27,23 @@ training: {steps: 10, batch: 8}
 """
 
 
+def same_words(schema: Any) -> Any:
+    """A schema in the words of today's pydantic: 2.7 says ``allOf`` of one, and leaves out what is allowed anyway."""
+    if isinstance(schema, list):
+        return [same_words(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    said = {key: same_words(value) for key, value in schema.items()}
+    if said.get("additionalProperties") is True:
+        del said["additionalProperties"]
+    if isinstance(alone := said.get("allOf"), list) and len(alone) == 1 and not alone[0].keys() & said.keys():
+        said |= said.pop("allOf")[0]
+    return said
+
+
 def test_the_schema_that_ships_is_that_of_the_models() -> None:
     shipped = json.loads(resources.files("regrow.recipes").joinpath("schema.json").read_text())
-    assert shipped == recipes.json_schema()
+    assert same_words(shipped) == same_words(recipes.json_schema())
 
 
 @pytest.mark.parametrize("name", recipes.names())

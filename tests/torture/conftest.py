@@ -1,6 +1,7 @@
 """Shared by the tests that do harm: a server that forks processes to be killed, small disks, and the table.
 
-With REGROW_TABLE=FILE the counts of what was done are written to that file.
+With REGROW_TABLE=FILE the counts of what was done are written to that file, by test file. What the table says of test
+files that were not run now stays, as long as it was made in the same environment: long ones can be run apart.
 """
 
 from __future__ import annotations
@@ -10,45 +11,80 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-TALLY = pytest.StashKey[dict[str, Counter[str]]]()
+TALLY = pytest.StashKey[dict[str, "Part"]]()
+KINDS = ("kills", "faults", "inputs")
 
 #: Programs of their own, and no tests; one needs atheris.
 collect_ignore = ["follow.py", "server.py"]
 
 
+@dataclass
+class Part:
+    """What one test file did.
+
+    Attributes:
+        counts: by kind, of what was done without anything being lost.
+        outcomes: tests by how they ended.
+        seconds: they took.
+    """
+
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
+    outcomes: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        done = {kind: dict(sorted(counts.items())) for kind, counts in self.counts.items() if counts}
+        return {"tests": dict(sorted(self.outcomes.items())), "seconds": round(self.seconds), **done}
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TALLY] = {"kills": Counter(), "faults": Counter(), "inputs": Counter()}
+    config.stash[TALLY] = defaultdict(Part)
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    part = item.config.stash[TALLY][item.path.stem]
+    part.seconds += report.duration
+    if report.when == "call" or not report.passed:
+        part.outcomes[report.outcome] += 1
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
     if "REGROW_TABLE" not in os.environ:
         return
     path = Path(os.environ["REGROW_TABLE"])
     from regrow.study.environment import describe_environment
 
-    tally = session.config.stash[TALLY]
+    environment = describe_environment()
+    before = json.loads(path.read_text()) if path.exists() else {}
+    parts = before["parts"] if before.get("environment") == environment else {}
+    parts |= {name: part.as_json() for name, part in session.config.stash[TALLY].items()}
     table = {
         "question": "What is lost by kill -9, faults of disk and clock, and damaged input?",
-        "environment": describe_environment(),
-        **{name: {"total": sum(counts.values()), **dict(sorted(counts.items()))} for name, counts in tally.items()},
-        "lost": 0 if exitstatus == 0 else "see the failed tests",
+        "environment": environment,
+        "failed_tests": sum(part["tests"].get("failed", 0) for part in parts.values()),
+        "skipped_tests": sum(part["tests"].get("skipped", 0) for part in parts.values()),
+        **{kind: sum(sum(part.get(kind, {}).values()) for part in parts.values()) for kind in KINDS},
+        "parts": dict(sorted(parts.items())),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(table, indent=1) + "\n")
 
 
-@pytest.fixture(scope="session")
-def tally(pytestconfig: pytest.Config) -> dict[str, Counter[str]]:
+@pytest.fixture(scope="module")
+def tally(request: pytest.FixtureRequest) -> dict[str, Counter[str]]:
     """Counts by kind: what was done to regrow without anything being lost."""
-    return pytestconfig.stash[TALLY]
+    return request.config.stash[TALLY][request.path.stem].counts
 
 
 @dataclass

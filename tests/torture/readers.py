@@ -35,7 +35,7 @@ from regrow.data.sequences import SequenceBatches
 from regrow.data.sets import spoken_prompts, text_sentiment
 from regrow.data.spec import Request
 from regrow.errors import RegrowError
-from regrow.evaluation.records import Record, load_record, save_record
+from regrow.evaluation.records import Record, load_answers, load_record, save_record
 from regrow.photographs import FROST
 from regrow.sparsity.export.compact import load_compact, save_compact
 from regrow.sparsity.export.csr import load_csr, save_csr
@@ -456,7 +456,11 @@ def _running(damaged: str) -> Callable[[Path], Path]:
 
 def _read_running(path: Path) -> object:
     study = next(parent for parent in path.parents if (parent / "study.yaml").exists())
-    return snapshot(study).as_json(), load_study(study)
+    return snapshot(study).as_json()
+
+
+def _read_stored(path: Path) -> object:
+    return load_study(next(parent for parent in path.parents if (parent / "study.yaml").exists()))
 
 
 READERS: dict[str, Reader] = {
@@ -466,6 +470,7 @@ READERS: dict[str, Reader] = {
     "cell": Reader(_array_set("labels.npy"), load_array),
     "index of cells": Reader(_cells, lambda path: open_cells(path.parent, "cues")),
     "record": Reader(_record, load_record),
+    "answers of a record": Reader(_record, load_answers),
     "film of masks": Reader(_film, load_film),
     "kernel maps": Reader(_kernel_maps, lambda path: _kernels(path.parent)),
     "checkpoint": Reader(_checkpoint, lambda path: load_checkpoint(path, "1")),
@@ -512,6 +517,7 @@ READERS: dict[str, Reader] = {
     "watched study, result": Reader(_running("result.json"), _read_running),
     "watched study, log": Reader(_running("metrics.jsonl"), _read_running),
     "watched study, index of cells": Reader(_running("index.json"), _read_running),
+    "stored study, index of cells": Reader(_running("index.json"), _read_stored),
     "list of clips": Reader(_clip_list, _read_clip_list),
     "classes of UCF101": Reader(_ucf_list, lambda path: clip_lists.ucf101(path.parents[1], "test01")),
     "notes of Tiny ImageNet": Reader(_tiny, lambda path: pictures.tiny_imagenet(path.parents[1])),

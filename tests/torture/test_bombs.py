@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from regrow import clips, files
-from regrow.data import archive, pictures
+from regrow.data import archive, imagenet, pictures
 from regrow.data.published import open_published
 from regrow.errors import RegrowError
 from regrow.evaluation.records import load_record
@@ -48,16 +48,33 @@ def npy_header(shape: tuple[int, ...], descr: str = "|u1") -> bytes:
 
 
 def zipped(path: Path, members: dict[str, bytes | int]) -> Path:
-    """A zip archive; a number stands for as many zeros, well packed."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+    """A zip archive; a number stands for as many zeros, well packed: one packed MiB again and again."""
+    with zipfile.ZipFile(path, "w") as made:
         for name, content in members.items():
-            with made.open(name, "w", force_zip64=True) as file:
-                if isinstance(content, bytes):
-                    file.write(content)
-                else:
-                    for _ in range(content >> 20):
-                        file.write(bytes(1 << 20))
+            packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+            if isinstance(content, bytes):
+                packed, size = packer.compress(content) + packer.flush(), len(content)
+            else:
+                once = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+                packed, size = once * (content >> 20) + packer.flush(), content
+            made.writestr(name, packed)
+            crc = zlib.crc32(content) if isinstance(content, bytes) else _crc_of_zeros(size >> 20)
+            entry = made.getinfo(name)  # as it will be listed at the archive's end, where readers look
+            entry.compress_type, entry.file_size, entry.CRC = zipfile.ZIP_DEFLATED, size, crc
     return path
+
+
+@cache
+def _crc_of_zeros(mebibytes: int) -> int:
+    crc = 0
+    for _ in range(mebibytes):
+        crc = zlib.crc32(bytes(1 << 20), crc)
+    return crc
+
+
+def gzipped_zeros(before: bytes) -> bytes:
+    """Some bytes and then many zeros, as gzip: its members follow each other."""
+    return gzip.compress(before) + gzip.compress(bytes(1 << 20)) * (LARGE >> 20)
 
 
 def put(path: Path, content: bytes | str) -> Path:
@@ -188,10 +205,7 @@ def tar_with_a_long_name(folder: Path) -> Read:
     """An entry of GNU's kind for long names, as long as the archive."""
     entry = tarfile.TarInfo("././@LongLink")
     entry.type, entry.size = tarfile.GNUTYPE_LONGNAME, LARGE
-    with gzip.open(folder / "a.tar.gz", "wb", 1) as out:
-        out.write(entry.tobuf(tarfile.GNU_FORMAT))
-        for _ in range(LARGE >> 20):
-            out.write(bytes(1 << 20))
+    put(folder / "a.tar.gz", gzipped_zeros(entry.tobuf(tarfile.GNU_FORMAT)))
     return partial(files.extract_tar, folder / "a.tar.gz", folder / "out", limit_bytes=1 << 20)
 
 
@@ -213,11 +227,24 @@ def tar_that_leads_back(folder: Path) -> Read:
 
 
 def tar_of_a_large_file(folder: Path) -> Read:
-    with tarfile.open(folder / "a.tar.gz", "w:gz", compresslevel=1) as tar:
-        entry = tarfile.TarInfo("set/one")
-        entry.size = LARGE
-        tar.addfile(entry, io.BytesIO(bytes(LARGE)))
+    entry = tarfile.TarInfo("set/one")
+    entry.size = LARGE
+    put(folder / "a.tar.gz", gzipped_zeros(entry.tobuf()))
     return partial(archive.contents, folder / "a.tar.gz", ("set/one",), limit_bytes=1 << 20)
+
+
+def kit_of_a_claim(folder: Path) -> Read:
+    """A table of more rows than the file has bytes."""
+    from scipy.io import savemat
+
+    rows, shape = io.BytesIO(), struct.pack("<IIii", 5, 8, 2, 1)
+    savemat(rows, {"synsets": np.zeros((2, 1), [("WNID", "O")])})
+    assert rows.getvalue().count(shape) == 1
+    data = folder / imagenet.KIT / "data"
+    data.mkdir(parents=True)
+    put(data / "ILSVRC2012_validation_ground_truth.txt", "1\n")
+    put(data / "meta.mat", rows.getvalue().replace(shape, struct.pack("<IIii", 5, 8, LARGE // 8, 1)))
+    return partial(imagenet.kit, folder)
 
 
 def png_of_many_pixels(folder: Path) -> Read:
@@ -261,7 +288,7 @@ BOMBS: dict[str, Callable[[Path], Read]] = {
         checkpoint_of_zeros, state_dict_of_zeros, safetensors_of_a_claim, safetensors_with_a_long_header,
         csr_of_a_claim, pickled_bytes, pickled_tuples, recipe_of_aliases, recipe_of_brackets, recipe_that_tests_itself,
         claims_of_aliases, plan_of_aliases, plan_of_long_aliases, plan_of_brackets, json_of_brackets,
-        tar_with_a_long_name, tar_with_long_names_in_a_row, tar_that_leads_back, tar_of_a_large_file,
+        tar_with_a_long_name, tar_with_long_names_in_a_row, tar_that_leads_back, tar_of_a_large_file, kit_of_a_claim,
         png_of_many_pixels, jpeg_of_many_pixels, video_of_many_pixels,
     )
 }  # fmt: skip

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow import files
-from regrow.data import archive, pictures
+from regrow.data import archive, matfile, pictures
 from regrow.data.archive import Archive, Members
 from regrow.data.listing import Names, compare_classes
 from regrow.data.pictures import Folder
@@ -294,16 +295,13 @@ def _kit_files(folder: Path) -> dict[str, bytes]:
 
 def _synsets(meta: bytes, folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Wnids and words of the classes; the kit also lists the synsets above them, which have children."""
-    from scipy.io import loadmat
-
     try:
-        table = np.atleast_1d(loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"])
         rows = sorted(
-            (int(row["ILSVRC2012_ID"]), str(row["WNID"]), str(row["words"]))
-            for row in table
-            if int(row["num_children"]) == 0
+            (int(row["ILSVRC2012_ID"][0]), str(row["WNID"]), str(row["words"]))
+            for row in matfile.variables(meta)["synsets"]
+            if int(row["num_children"][0]) == 0
         )
-    except Exception as error:  # noqa: BLE001  (what the reader of .mat files raises on damage is not written down)
+    except (LookupError, TypeError, ValueError, ArithmeticError, struct.error) as error:
         said = f"{type(error).__name__}: {error}"[:100]
         raise DataError(f"{_META} in {folder} is not the table of ILSVRC2012 ({said}).", _KIT_AGAIN) from None
     wnids = tuple(row[1] for row in rows)

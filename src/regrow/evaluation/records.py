@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,28 +70,62 @@ def load_record(path: Path) -> tuple[Record, dict[str, Any]]:
     Raises:
         DataError: the file is absent, cut short or of another format.
     """
-    try:
+    with _damage_told(path):
         stored = files.read_arrays(path)
-        n = int(stored["n"])
-        if n < 1 or stored["correct"].shape != ((n + 7) // 8,):
-            raise ValueError("answers of another number of images")
         record = Record(
             prediction=stored["prediction"],
-            correct=np.unpackbits(stored["correct"], count=n).astype(bool),
+            correct=_answers(stored),
             confidence=stored["confidence"],
             loss=stored["loss"],
             brier=stored["brier"],
         )
-        inputs = json.loads(stored["inputs"].tobytes())
-        is_ours = inputs["schema"] == SCHEMA and all(part.shape == (n,) for part in vars(record).values())
+        inputs, shape = _inputs(stored), record.correct.shape
+        is_ours = inputs["schema"] == SCHEMA and all(part.shape == shape for part in vars(record).values())
+    _require_ours(path, is_ours)
+    return record, inputs
+
+
+def load_answers(path: Path) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    """Which answers of a record are right, and the digests of its inputs: a study's page needs no more of it.
+
+    Raises:
+        DataError: the file is absent, cut short or of another format.
+    """
+    with _damage_told(path):
+        stored = files.read_arrays(path, only=("n", "correct", "inputs"))
+        correct, inputs = _answers(stored), _inputs(stored)
+        is_ours = inputs["schema"] == SCHEMA
+    _require_ours(path, is_ours)
+    return correct, inputs
+
+
+def _answers(stored: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    n = int(stored["n"])
+    if n < 1 or stored["correct"].shape != ((n + 7) // 8,):
+        raise ValueError("answers of another number of images")
+    return np.unpackbits(stored["correct"], count=n).astype(bool)
+
+
+def _inputs(stored: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    inputs: dict[str, Any] = json.loads(stored["inputs"].tobytes())
+    return inputs
+
+
+@contextlib.contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn whatever damage raises into one line that says what to do."""
+    try:
+        yield
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         said = (
             error.message if isinstance(error, DataError) else f"record {path} cannot be read ({type(error).__name__})."
         )
         raise DataError(said, "remove it and run the same command again: the cell is evaluated anew.") from None
+
+
+def _require_ours(path: Path, is_ours: bool) -> None:
     if not is_ours:
         raise DataError(f"record {path} is of another format.", "remove it and run the same command again.")
-    return record, inputs
 
 
 def is_current(path: Path, inputs: Mapping[str, str]) -> bool:

@@ -20,7 +20,7 @@ from regrow.data.spec import DataSpec
 from regrow.errors import BusyError, DataError
 from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
 from regrow.evaluation.metrics import Cell
-from regrow.evaluation.records import is_current, load_record, record_path, save_record
+from regrow.evaluation.records import is_current, load_answers, record_path, save_record
 from regrow.models.user import from_folder, named, named_in, require_named
 from regrow.study.analyses import Subject, analyses, versions
 from regrow.study.cells import CellSet, open_cells
@@ -314,12 +314,12 @@ def run_answers(run: Path, cells: CellSet) -> tuple[dict[Cell, npt.NDArray[np.bo
         if not path.exists():
             continue
         try:
-            record, inputs = load_record(path)
+            right, inputs = load_answers(path)
         except DataError as error:
             damaged.append(error.message)
             continue
         if {key: inputs.get(key) for key in ("weights", "cell")} == {"weights": digest, "cell": cell_digest}:
-            answers[cell] = record.correct
+            answers[cell] = right
         else:
             what = "another checkpoint" if inputs.get("weights") != digest else "other test images"
             damaged.append(f"record {path.name} was made from {what}.")
