@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-full test-lowest test-studies torture lint bench docs dist audit clean
+.PHONY: help demo test test-system test-all test-full test-lowest test-studies torture lint bench docs dist audit clean
 VENV ?= .venv
 BIN  := $(VENV)/bin
 UV   := $(shell command -v uv)
@@ -32,7 +32,10 @@ demo: $(VENV)/.base  ## the whole path in minutes: trains, corrupts, evaluates, 
 	$(BIN)/regrow demo
 
 test: $(VENV)/.dev  ## the tests, under 5 minutes on 2 cores
-	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow and not torture and not full"
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow and not system and not torture and not full"
+
+test-system: $(VENV)/.dev  ## what `make test` leaves to CI: studies, clusters, kills, pages, notebooks, each whole
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "system and not slow and not torture and not full" --timeout=900
 
 test-all: $(VENV)/.dev  ## also the slow end-to-end tests, under an hour
 	$(BIN)/python -m pytest -n 2 --dist=worksteal --timeout=1800 -m "not torture and not full"
@@ -58,8 +61,8 @@ test-lowest: $(VENV)-lowest/.made  ## the tests with the lowest versions that py
 	$(VENV)-lowest/bin/python -m pytest -n 2 --dist=loadfile -m "not slow and not browser and not torture and not full"
 
 lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
-	$(BIN)/ruff check src tests benchmarks examples docs/tutorials/*.py
-	$(BIN)/ruff format --check src tests benchmarks examples docs/tutorials/*.py
+	$(BIN)/ruff check src tests benchmarks examples docs/*.py docs/tutorials/*.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py docs/tutorials/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -25,7 +25,7 @@ from regrow.study.environment import describe_environment
 from regrow.study.recipe import AnalysisSettings
 from regrow.training.checkpoint import Weights
 from regrow.training.network import build_network
-from regrow.training.probe import choose_precision, name_of
+from regrow.training.probe import choose_precision
 from regrow.training.settings import (
     DataSettings,
     MethodSettings,
@@ -68,9 +68,9 @@ def make_subject(width: int, folder: Path) -> tuple[Subject, str]:
     )
     cells = CellSet(folder, "cifar10", {("clean", 0): ""}, [], spec)
     weights = Weights(dict(network.state_dict()), masks, {})
-    return Subject(network, fast, weights, settings, AnalysisSettings(), cells, 250, torch.device("cpu")), name_of(
-        precision
-    )
+    return Subject(
+        network, fast, weights, settings, AnalysisSettings(), cells, 250, torch.device("cpu")
+    ), precision.words
 
 
 def main() -> None:

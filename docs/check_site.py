@@ -1,11 +1,13 @@
-"""Does every link of the built site lead somewhere, and does no page load anything from outside?
+"""Does every link of the built site lead somewhere, is nothing loaded from outside, is no folder of ours named?
 
 ``python docs/check_site.py site`` prints what is wrong and ends with exit code 1 if anything is. Nothing is fetched.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -71,10 +73,22 @@ def _wrong(site: Path, path: Path, target: str, pages: dict[Path, Page], *, load
     return ""
 
 
+def named(site: Path, folders: Iterable[Path]) -> list[str]:
+    """Files of a built site that name a folder of the machine that built it, one line each."""
+    whole = re.compile("|".join(rf"(?<![\w./]){re.escape(str(folder))}(?![\w-])" for folder in folders))
+    found = []
+    for path in sorted(site.rglob("*")):
+        if path.suffix in (".html", ".js", ".json", ".svg", ".xml"):
+            match = whole.search(path.read_text(encoding="utf-8"))
+            found += [f"{path.relative_to(site)}: {match[0]}: a folder of this machine"] if match else []
+    return found
+
+
 def main() -> None:
     """Print what is wrong."""
-    found = problems(Path(sys.argv[1]))
-    print("\n".join(found) or f"{sys.argv[1]}: all links lead somewhere, nothing is loaded from outside")
+    site = Path(sys.argv[1])
+    found = [*problems(site), *named(site, (Path.cwd(), Path.home()))]
+    print("\n".join(found) or f"{site}: all links lead somewhere, nothing is loaded from outside, no folder is named")
     sys.exit(bool(found))
 
 

@@ -7,13 +7,14 @@ printed, draws the gallery of corruptions, collects reports and lists the comman
 from __future__ import annotations
 
 import argparse
+import html
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ import numpy as np
 from nbclient import NotebookClient
 from PIL import Image, ImageDraw
 
-from regrow import corruptions
+from regrow import corruptions, data
 from regrow.clips import Clip
-from regrow.corruptions import video
-from regrow.data import scenes
+from regrow.corruptions import audio, text, video
+from regrow.data import scenes, texts
 from regrow.data.spec import Images
+from regrow.report.sequences import SPECTROGRAM, spectrogram
 from regrow.study.recipe import json_schema
 
 DOCS = Path(__file__).parent
@@ -42,6 +44,8 @@ SIDE, SHOWN = 224, 112
 LONGEST = 40
 #: Frames of the clip of the gallery; the strongest blur over time takes 22.
 FRAMES = 32
+#: What is corrupted to show corruptions of texts.
+SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody at the station was surprised."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,7 +68,8 @@ def make(out: Path, *, quick: bool = False) -> None:
         out,
         ignore=shutil.ignore_patterns("__pycache__", "make_site.py", "check_site.py", "docstrings.py", "*.ipynb"),
     )
-    shutil.copy(ROOT / "CHANGELOG.md", out / "changelog.md")
+    # its links are those of the root; of the site docs/ is the root
+    (out / "changelog.md").write_text((ROOT / "CHANGELOG.md").read_text().replace("](docs/", "]("))
     (out / "reference" / "cli.md").write_text(commands())
     (out / "reference" / "recipe.md").write_text(recipe_keys(json_schema()))
     work = out.parent / "notebooks"
@@ -73,11 +78,6 @@ def make(out: Path, *, quick: bool = False) -> None:
         write_notebook(notebook, out / "notebooks", None if quick else work / notebook.stem)
     fill(out / "gallery.md", "corruptions", gallery(out / "gallery", SEVERITIES[-1:] if quick else SEVERITIES))
     fill(out / "reports.md", "reports", reports(out / "reports", work))
-
-
-def _not_pages(folder: Path, names: Iterable[str]) -> set[str]:
-    """What of ``docs/`` is no part of the site: its scripts, and notebooks, which become pages."""
-    return {n for n in names if n in ("__pycache__", "notebooks") or (folder == DOCS and n.endswith(".py"))}
 
 
 def fill(page: Path, name: str, content: str) -> None:
@@ -137,12 +137,13 @@ def type_words(about: Mapping[str, Any]) -> str:
     if about.get("type") == "array":
         return f"list of {type_words(about['items'])}" if about.get("items") else "list"
     names = {"integer": "whole number", "string": "text", "boolean": "true or false", "object": "mapping"}
-    return names.get(about.get("type", ""), about.get("type", "anything"))
+    kind = str(about.get("type", "anything"))
+    return names.get(kind, kind)
 
 
 def write_notebook(path: Path, out: Path, work: Path | None) -> None:
     """A notebook as a page, run in a folder of its own if one is given; the notebook itself lies beside it."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     if work is not None:
         run(notebook, work)
     text, found = nbconvert.MarkdownExporter().from_notebook_node(notebook, {"output_files_dir": f"{path.stem}_files"})
@@ -193,14 +194,22 @@ def picture(side: int = SIDE) -> Images:
     shrunk = np.asarray(canvas.resize((side, side), Image.Resampling.LANCZOS), np.float32)
     white = np.random.Generator(np.random.Philox(0)).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
     rough = np.where(np.arange(side)[:, None, None] > 0.6 * side, 14, 3)  # grass is rougher than sky
-    return np.clip(shrunk + rough * scenes.fractal(white)[0], 0, 255).astype(np.uint8)
+    drawn: Images = np.clip(shrunk + rough * scenes.fractal(white)[0], 0, 255).astype(np.uint8)
+    return drawn
 
 
-def strip(images: Sequence[Images], path: Path) -> None:
+def middles(images: Sequence[Images], path: Path) -> None:
     """Write the middles of some pictures side by side."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     cut = slice((SIDE - SHOWN) // 2, (SIDE + SHOWN) // 2)
-    Image.fromarray(np.concatenate([image[cut, cut] for image in images], 1)).save(path, quality=85)
+    beside([image[cut, cut] for image in images], path)
+
+
+def beside(pictures: Sequence[Images], path: Path) -> None:
+    """Write pictures of one height side by side, a white line between them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = np.full((len(pictures[0]), 2, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (line, picture)]
+    Image.fromarray(np.concatenate(parts[1:], 1)).save(path, quality=85)
 
 
 def gallery(out: Path, severities: Sequence[int] = SEVERITIES) -> str:
@@ -212,7 +221,7 @@ def gallery(out: Path, severities: Sequence[int] = SEVERITIES) -> str:
         for name in corruptions.names(benchmark):
             record, notes = corruptions.get(name), corruptions.provenance(name, SIDE)
             made = [corruptions.corrupt_set(clean[None], name, severity)[0] for severity in severities]
-            strip([clean, *made], out / f"{name}.webp")
+            middles([clean, *made], out / f"{name}.webp")
             about = f"{record.family}{', one of the four extra types' if record.extra else ''}; {record.source}"
             parts.append(entry(name, f"{name}.webp", about, notes, severities))
     frames = np.stack([np.roll(clean, 3 * t, 1) for t in range(FRAMES)])
@@ -220,13 +229,42 @@ def gallery(out: Path, severities: Sequence[int] = SEVERITIES) -> str:
     parts.append("## Clips, with the settings of Mini Kinetics-C\n\nOf each clip the frame in the middle.")
     for name in video.names("kinetics"):
         made = [middle(video.corrupt_clip(clip, name, severity).frames) for severity in severities]
-        strip([middle(frames), *made], out / f"clip-{name}.webp")
-        record = video.get(name, "kinetics")
-        notes = video.provenance(name, SIDE)
+        middles([middle(frames), *made], out / f"clip-{name}.webp")
+        of_clips, notes = video.get(name, "kinetics"), video.provenance(name, SIDE)
         parts.append(
-            entry(name, f"clip-{name}.webp", f"{record.family}; {record.source}", notes, severities, " of clips")
+            entry(name, f"clip-{name}.webp", f"{of_clips.family}; {of_clips.source}", notes, severities, " of clips")
         )
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *of_texts(severities), *of_sounds(out, severities)])
+
+
+def of_texts(severities: Sequence[int]) -> Iterator[str]:
+    """What every corruption of texts makes of one sentence, as Markdown."""
+    row = texts.encode([SENTENCE], 2 * len(SENTENCE))
+    yield f"## Texts\n\nClean: {SENTENCE}"
+    for name in text.names():
+        record = text.get(name)
+        shares = ", ".join(f"{100 * rate:g}" for rate in record.rates)
+        said = f"{record.family}; {record.source}. Strikes {record.strikes}: {shares} % of them."
+        made = ((severity, texts.decode(text.corrupt(row, name, severity)[0])) for severity in severities)
+        lines = [f"| {severity} | <code>{html.escape(found)}</code> |" for severity, found in made]
+        yield "\n".join([f"### {name} of texts\n\n{said}\n\n| severity | text |\n| --- | --- |", *lines])
+
+
+def of_sounds(out: Path, severities: Sequence[int]) -> Iterator[str]:
+    """Draw the spectrum of a generated sound under every corruption of sounds; what the page says, as Markdown."""
+    clean = data.load_images("tones", "test", n=1).images.astype(np.int16)
+    yield f"## Sounds\n\nA generated sound as a spectrogram: {SPECTROGRAM}"
+    for name in audio.names():
+        record = audio.get(name)
+        made = [clean, *(audio.corrupt(clean, name, severity) for severity in severities)]
+        beside([spectrogram(sound[0]).repeat(2, 0) for sound in made], out / f"sound-{name}.webp")
+        about = f"{record.family}; {record.source}. Settings: {record.words}"
+        yield entry(name, f"sound-{name}.webp", about, {}, severities, " of sounds")
+
+
+def sentence(words: str) -> str:
+    """Words as a sentence."""
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def middle(frames: Images) -> Images:
@@ -237,7 +275,7 @@ def middle(frames: Images) -> Images:
 
 def entry(name: str, file: str, about: str, notes: Mapping[str, str], severities: Sequence[int], of: str = "") -> str:
     """One corruption on the page."""
-    said = f"{about}. {' '.join(f'{note[0].upper()}{note[1:]}.' for note in notes.values())}".rstrip()
+    said = f"{about}. {' '.join(map(sentence, notes.values()))}".rstrip()
     shown = ", ".join(str(severity) for severity in severities)
     return f"### {name}{of}\n\n{said}\n\n![{name}{of}: clean, then severity {shown}](gallery/{file}){{ width=100% }}"
 

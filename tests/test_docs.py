@@ -16,7 +16,7 @@ from regrow.cli.app import app
 from regrow.study import recipe as recipes
 
 ROOT = Path(__file__).parents[1]
-NAMED = ("README.md", "CONTRIBUTING.md", "results/README.md")
+NAMED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "results/README.md")
 PAGES = [*(ROOT / name for name in NAMED), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -42,7 +42,14 @@ def commands() -> list[str]:
     return sorted({line.strip().split("  #")[0] for line in lines if line.startswith("    regrow ")})
 
 
-@pytest.mark.parametrize("code", [pytest.param(text, id=name) for name, text in scripts()])
+#: The first pages that a user reads are run by `make test`, the others beside it.
+FIRST = ("README.md", "start.md")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [pytest.param(text, id=name, marks=[] if name in FIRST else [pytest.mark.system]) for name, text in scripts()],
+)
 def test_python_runs(code: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

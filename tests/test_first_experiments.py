@@ -62,6 +62,25 @@ def test_a_page_shows_what_was_measured_and_the_code_that_ran(name: str) -> None
     assert f"]({name}.svg)" in page
 
 
+def _encodings(chart: Any, channel: str) -> list[dict[str, Any]]:
+    """A channel of every layer of a chart and of the charts in it."""
+    own = chart.get("encoding", {}).get(channel)
+    inner = [one for key in ("layer", "vconcat") for part in chart.get(key, ()) for one in _encodings(part, channel)]
+    return inner + ([own] if own else [])
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_chart_has_one_axis_of_steps_and_a_legend_as_strong_as_its_lines(name: str) -> None:
+    script = importlib.import_module(SCRIPTS[name])
+    found = files.read_json(FOLDER / f"{name}.json")
+    chart = script.figure(found).to_dict()
+    axes = [x for x in _encodings(chart, "x") if x["field"] == "step"]
+    assert all(x["scale"] == {"domain": [0, len(found["steps"])], "nice": False} for x in axes)
+    assert [x["title"] for x in axes] == ([None, "step"] if name == "sparsity-at-every-step" else [])
+    assert all(colour["legend"]["symbolOpacity"] == 1 for colour in _encodings(chart, "color"))
+    assert _encodings(chart, "color")
+
+
 @pytest.mark.usefixtures("_no_data")
 def test_set_keeps_its_sparsity_at_every_step(tmp_path: Path) -> None:
     script, found, page = _run("sparsity-at-every-step", tmp_path)
@@ -85,6 +104,9 @@ def test_clean_accuracy_compares_within_seeds(tmp_path: Path) -> None:
     assert page.count("\n| rigl |") == 1
     # two pairs that differ by 10 and 20 points, one by 30: mean 20, sd 10, t of two degrees of freedom 4.3027
     assert script.difference([0.6, 0.7, 0.8], [0.5, 0.5, 0.5]) == "+20.0 [-4.8, +44.8]"
+    assert script.difference([0.25, 0.5], [0.5, 0.75]) == "-25.0 in each seed"
+    assert script.difference([0.4999, 0.5], [0.5, 0.5]) == "+0.0"
+    assert script.difference([0.4], [0.5]) == "-10.0"
 
 
 @pytest.mark.usefixtures("_no_data")

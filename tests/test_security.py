@@ -9,27 +9,34 @@ import io
 import json
 import os
 import re
+import shutil
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 import regrow
-from regrow import files
+from regrow import data, files
 from regrow.cli import run
 from regrow.corruptions.writer.manifest import MANIFEST, Manifest
 from regrow.data import archive, packed
 from regrow.data.pictures import tiny_imagenet
 from regrow.data.published_clips import ClipSet
 from regrow.errors import DataError, InputError, RegrowError
+from regrow.models.user import named
 from regrow.study import recipe as recipes
 from regrow.study.cells import open_cells
+from regrow.study.execute import require_named_network
 from regrow.study.plan import expand
 from regrow.study.store import Store
 from regrow.study.summaries import load_summaries
+from regrow.training.checkpoint import save_weights
 from regrow.training.settings import Precision
 
 SOURCE = Path(regrow.__file__).parent
@@ -209,14 +216,93 @@ def test_a_stranger_s_study_runs_no_code_that_lies_beside_it(tmp_path: Path, mon
         f"from pathlib import Path\nfrom torch import nn\nPath({str(mark)!r}).touch()\n"
         "def build(n_classes): return nn.Sequential(nn.Flatten(), nn.Linear(3072, n_classes))\n"
     )
-    values = recipe(model={"name": "their_net:build"})
-    folder = published(tmp_path / "study", values)
+    folder = published(tmp_path / "study", recipe(model={"name": "their_net:build"}))
     mark.unlink()  # whoever makes a study runs its code
     monkeypatch.delitem(__import__("sys").modules, "their_net")
     with pytest.raises(RegrowError, match="code"):
         load_summaries(folder)
     assert run(["report", str(folder)]) == 2
     assert not mark.exists()
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a stranger's study and run whose network lies beside them and marks that it ran."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "their_net", raising=False)
+    (tmp_path / "their_net.py").write_text(
+        f"from pathlib import Path\nfrom torch import nn\nPath({str(tmp_path / 'was here')!r}).touch()\n"
+        "def build(n_classes): return nn.Sequential(nn.Flatten(), nn.Linear(3072, n_classes))\n"
+    )
+    parsed, spec = recipes.parse(recipe(model={"name": "their_net:build"}), "x"), data.spec("cues")
+    store = Store(tmp_path / "study")
+    with named("their_net:build"):
+        store.create(parsed, Precision(channels_last=False), {}, {})
+        settings = store.prepare()[0].settings
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, spec.n_classes))
+    meta = {"settings": settings.model_dump(mode="json"), "data": spec.as_json(), "fingerprint": "0"}
+    save_weights(tmp_path / "theirs.safetensors", model, {}, meta)
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    for name in spec.classes:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        shutil.copy(tmp_path / "x.png", tmp_path / "photos" / name)
+    (tmp_path / "was here").unlink()  # whoever makes a study runs its code
+    del sys.modules["their_net"]
+    return tmp_path
+
+
+FEW = ("--corruptions", "contrast", "--severities", "1")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "--model", "theirs.safetensors", "--images", "photos", *FEW),
+        ("evaluate", "cues", "--model", "theirs.safetensors", *FEW, "--limit", "4"),
+        ("evaluate", "cues", "--model", "theirs.safetensors", "--against", "theirs.safetensors", *FEW, "--limit", "4"),
+        ("export", "theirs.safetensors", "--out", "out", "--format", "compact"),
+        ("export", "theirs.safetensors", "--hub", "hub"),
+        ("report", "study"),
+        ("verdict", "study"),
+        ("compare", "study", "study"),
+        ("track", "study", "--to", "tensorboard:events"),
+        ("run", "study/runs/dense-s0-seed0"),
+    ],
+    ids=lambda command: " ".join(command[:1]),
+)
+def test_no_command_imports_what_a_folder_names_and_the_user_does_not(
+    command: tuple[str, ...], stranger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: their_net:build is code that the folder names")
+    assert "add --network their_net:build" in error
+    assert run([*command, "--network", "os:getcwd"]) == 2
+    assert not (stranger / "was here").exists()
+
+
+def test_a_network_that_the_user_names_as_well_is_imported(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("check", "--model", "theirs.safetensors", "--images", "photos", *FEW)
+    assert run([*command, "--network", "resnet8"]) == 2
+    assert "no network of your own" in capsys.readouterr().err
+    assert run([*command, "--network", "their_net:build"]) == 0
+    assert (stranger / "was here").exists()
+    assert run([*command, "--force"]) == 2, "what was said holds for one command"
+    with pytest.raises(InputError, match="network='their_net:build'"):
+        regrow.load_study(Path("study"))
+    assert len(regrow.load_study(Path("study"), network="their_net:build").runs) == 2
+
+
+def test_a_run_names_no_other_network_than_the_recipe_that_the_user_gave(stranger: Path) -> None:
+    path = stranger / "study" / "runs" / "dense-s0-seed0" / "run.json"
+    files.write_json(path, {"settings": {"model": {"name": "their_net:build"}}})
+    with named("my_net:build"), pytest.raises(InputError, match="their_net:build is code"):
+        require_named_network(path.parent)
+    for said in ({}, [], {"settings": {"model": {}}}):
+        files.write_json(path, said)
+        with pytest.raises(DataError, match="damaged"):
+            require_named_network(path.parent)
+    assert not (stranger / "was here").exists()
 
 
 def test_yaml_tags_make_no_objects(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_the_page_on_density_shows_what_was_measured(script: ModuleType, figures
         assert f"](density-and-frequency-{name}.svg)" in page
 
 
+@pytest.mark.system
 def test_the_script_on_density_measures_draws_and_fills_in(
     script: ModuleType, figures: ModuleType, tmp_path: Path
 ) -> None:

@@ -114,9 +114,9 @@ def figure(found: Mapping[str, Any]) -> Any:
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("severity:O", title="severity (0: clean)", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("mean(accuracy):Q", title="accuracy, %", scale=alt.Scale(zero=False)),
-        color=alt.Color("arm:N", title=None, sort=list(by_arm(found["runs"]))),
+        color=alt.Color("arm:N", title=None, sort=list(by_arm(found["runs"])), legend=alt.Legend(**pages.SOLID)),
     )
-    thin = base.mark_line(opacity=0.3, strokeWidth=1).encode(detail="seed:N")
+    thin = base.mark_line(opacity=0.35, strokeWidth=1).encode(detail="seed:N")
     return (thin + base.mark_line(strokeWidth=2.5)).properties(width=480, height=260)
 
 

@@ -75,11 +75,11 @@ def spread(shares: Sequence[float]) -> str:
 
 
 def difference(sparse: Sequence[float], dense: Sequence[float]) -> str:
-    """Mean difference within seeds, in points, with its 95 % interval where there are seeds enough for one."""
+    """Mean difference within seeds, in points, with its 95 % interval where the seeds give one."""
     found = paired([100 * share for share in sparse], [100 * share for share in dense])
     if found.low is None or found.high is None:
-        return f"{found.mean:+.1f}"
-    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+        return f"{found.mean:+z.1f}" + (" in each seed" if found.sd == 0 else "")
+    return f"{found.mean:+z.1f} [{found.low:+z.1f}, {found.high:+z.1f}]"
 
 
 def shown(found: Mapping[str, Any]) -> dict[str, str]:
@@ -116,9 +116,10 @@ def figure(found: Mapping[str, Any]) -> Any:
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("arm:N", sort=order, title=None, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("accuracy:Q", title="clean test accuracy, %", scale=alt.Scale(zero=False)),
-        color=alt.Color("seed:N", title="seed"),
+        color=alt.Color("seed:N", title="seed", legend=alt.Legend(**pages.SOLID)),
     )
-    return (base.mark_line(opacity=0.4) + base.mark_point(filled=True, size=60)).properties(width=420, height=220)
+    points = base.mark_point(filled=True, size=70, opacity=1)
+    return (base.mark_line(opacity=0.4) + points).properties(width=420, height=220)
 
 
 FIGURES = {"": figure}

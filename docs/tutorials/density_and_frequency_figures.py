@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 import tutorial_pages as pages
-from tutorial_pages import table
+from tutorial_pages import SOLID, table
 
 from regrow.statistics import mean_interval
 
@@ -20,8 +20,6 @@ ORDER = ["static", "set", "rigl"]
 LEARNT = 0.3
 NOTHING = "–"
 STEPS = alt.Axis(tickCount=3, labelFlush=True)
-#: Symbols of a legend, which would be as faint as the lines of single seeds.
-SOLID: dict[str, float] = {"symbolOpacity": 1, "symbolStrokeWidth": 2.5}
 #: An error of the response that small leaves nothing for a ridge regression to explain.
 EXACT = 1e-3
 REACH = 0.9

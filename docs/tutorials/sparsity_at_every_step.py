@@ -115,13 +115,25 @@ def figure(found: Mapping[str, Any]) -> Any:
         for row in found["steps"]
         for of, share in (("active now", row["active"] / row["weights"]), ("ever active", row["ever"]))
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(x=alt.X("step:Q", title="step"))
+    base = alt.Chart(alt.Data(values=rows))
+    # both stand on one axis, so that a rise lies above the update that made it
+    scale = alt.Scale(domain=[0, len(found["steps"])], nice=False)
     shares = base.mark_line(strokeWidth=2).encode(
-        y=alt.Y("share:Q", title="share of the weights", scale=alt.Scale(domain=[0, 1])),
-        color=alt.Color("of:N", title=None, scale=alt.Scale(range=["#1f77c4", "#d1600f"])),
+        x=alt.X("step:Q", title=None, scale=scale, axis=alt.Axis(labels=False)),
+        y=alt.Y("share:Q", title="share of weights", scale=alt.Scale(domain=[0, 1])),
+        color=alt.Color(
+            "of:N",
+            title=None,
+            scale=alt.Scale(range=["#1f77c4", "#d1600f"]),
+            legend=alt.Legend(orient="top", **pages.SOLID),
+        ),
     )
-    moved = base.mark_bar(size=3, color="#555").encode(y=alt.Y("mean(moved):Q", title="weights moved"))
-    return alt.vconcat(shares.properties(width=520, height=140), moved.properties(width=520, height=80))
+    moved = base.mark_rule(strokeWidth=3, color="#555").encode(  # bars would widen the axis
+        x=alt.X("step:Q", title="step", scale=scale),
+        y=alt.Y("moved:Q", title="weights moved", axis=alt.Axis(tickCount=3)),
+        y2=alt.Y2Datum(0),
+    )
+    return alt.vconcat(shares.properties(width=520, height=140), moved.properties(width=520, height=100), spacing=10)
 
 
 FIGURES = {"": figure}

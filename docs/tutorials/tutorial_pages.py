@@ -46,9 +46,21 @@ def filled(page: str, parts: Mapping[str, str]) -> str:
     return page
 
 
+#: Style of all figures, with room for fonts that are wider than those that places were measured with.
+STYLE: dict[str, Any] = {
+    "padding": 10,
+    "axis": {"titlePadding": 14, "titleFontWeight": "normal", "titleFontSize": 12, "domainColor": "#888"},
+    "axisY": {"minExtent": 34},
+    "legend": {"orient": "bottom", "columnPadding": 28, "labelFontSize": 12, "titleFontWeight": "normal"},
+    "view": {"stroke": None},
+}
+#: Symbols of a legend, which would be as faint as the lines of single seeds.
+SOLID: dict[str, float] = {"symbolOpacity": 1, "symbolStrokeWidth": 2.5}
+
+
 def draw(chart: Any, path: Path) -> None:
     """Write a chart as SVG."""
-    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    svg = vl_convert.vegalite_to_svg(chart.properties(config=STYLE).to_dict())
     path.write_text(re.sub(r"\d+\.\d{3,}", lambda m: f"{float(m[0]):.1f}", svg))  # a tenth of a pixel is enough
 
 

@@ -179,6 +179,7 @@ def test_a_study_refuses_a_bad_picture_before_it_begins(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.system
 def test_a_study_that_skips_says_what_on_its_page_and_in_the_terminal(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -58,7 +58,7 @@ def test_the_restated_program_makes_the_exact_images_at_32_px(reference, picture
         assert_close(name, *compare(reference, image, name, severity, stand_in_frost, scale))
 
 
-@pytest.mark.parametrize("side", [64, 224, 299])
+@pytest.mark.parametrize("side", [64, 224, pytest.param(299, marks=pytest.mark.system)])
 @pytest.mark.parametrize("name", names("c"))
 def test_the_restated_program_makes_the_exact_images_at_other_sizes(reference, pictures, stand_in_frost, name, side):
     for severity in (2, 5):

@@ -40,8 +40,15 @@ def test_a_notebook_lies_without_what_it_printed(path: Path) -> None:
     assert text == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
+#: Notebooks of a minute and more; `make docs`, which CI calls, runs them as well.
+LONG = ("study",)
+
+
+@pytest.mark.system
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in LONG else []) for p in NOTEBOOKS]
+)
 def test_a_notebook_runs(path: Path, tmp_path: Path) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.read(path, as_version=4)

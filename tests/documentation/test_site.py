@@ -82,6 +82,7 @@ def site(script: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @without_docs
 def test_every_link_leads_somewhere_and_nothing_comes_from_outside(site: Path, script: Any) -> None:
     assert script("check_site").problems(site) == []
+    assert script("check_site").named(site, [ROOT, Path.home(), site.parent]) == []
 
 
 def test_the_check_of_links_sees_what_is_wrong(script: Any, tmp_path: Path) -> None:
@@ -100,14 +101,26 @@ def test_the_check_of_links_sees_what_is_wrong(script: Any, tmp_path: Path) -> N
     ]
 
 
+def test_the_check_of_folders_sees_those_of_this_machine(script: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<pre>loaded /home/me/data/x.npy</pre>")
+    (tmp_path / "b.json").write_text('{"text": "/home/me"}')
+    (tmp_path / "c.html").write_text("<pre>/home/menu /mnt/home/me</pre>")
+    assert script("check_site").named(tmp_path, [Path("/home/me"), Path("/srv/here")]) == [
+        "a.html: /home/me: a folder of this machine",
+        "b.json: /home/me: a folder of this machine",
+    ]
+
+
 @without_docs
 def test_the_gallery_shows_every_corruption(site: Path) -> None:
     from regrow import corruptions
-    from regrow.corruptions import video
+    from regrow.corruptions import audio, text, video
 
-    text = (site / "gallery.html").read_text()
+    page = (site / "gallery.html").read_text()
     wanted = [*corruptions.names(None), *(f"clip-{name}" for name in video.names("kinetics"))]
-    assert [name for name in wanted if f'src="gallery/{name}.webp"' not in text] == []
+    wanted += [f"sound-{name}" for name in audio.names()]
+    assert [name for name in wanted if f'src="gallery/{name}.webp"' not in page] == []
+    assert [name for name in text.names() if f'id="{name}-of-texts"' not in page] == []
 
 
 @without_docs

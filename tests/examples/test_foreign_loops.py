@@ -29,6 +29,8 @@ NEEDS = {
     "accelerate_loop": ("accelerate",),
     "timm_loop": ("timm",),
 }
+#: The loop whose libraries take longest to load waits for the longer tests.
+EACH = [pytest.param(name, marks=[pytest.mark.system] if name == "hf_trainer" else []) for name in NEEDS]
 #: loop: real optimiser steps, micro-batches per step, updates (every 5 steps, before three quarters of the run)
 EXPECTED = {
     "plain_pytorch": (60, 2, 8),
@@ -137,7 +139,7 @@ def watched(module: ModuleType, run: Callable[[], Any]) -> tuple[Watch, Any]:
             handle.remove()
 
 
-@pytest.fixture(scope="module", params=list(NEEDS))
+@pytest.fixture(scope="module", params=EACH)
 def observed(
     request: pytest.FixtureRequest, patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Watch, Any]:
@@ -231,7 +233,7 @@ def accelerate(module: ModuleType, folder: Path) -> Iterator[Any]:
     [
         ("plain_pytorch", plain, 13),
         ("lightning_trainer", lightning, 20),
-        ("hf_trainer", hugging_face, 13),
+        pytest.param("hf_trainer", hugging_face, 13, marks=pytest.mark.system),
         ("accelerate_loop", accelerate, 20),
     ],
 )
@@ -280,7 +282,7 @@ def test_other_optimisers_of_timm(opt: str, patch: pytest.MonkeyPatch) -> None:
     assert (watch.sparsifier.step_count, watch.sparsifier.update_count) == (20, 2)
 
 
-@pytest.mark.parametrize("name", list(NEEDS))
+@pytest.mark.parametrize("name", EACH)
 def test_scripts_run_as_they_are(name: str, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     load(name)
     runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")

@@ -109,7 +109,10 @@ def _draw_all(page: Any) -> None:
     page.wait_for_selector("html[data-charts=drawn]", timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("name", ["judged", "demo", "several", "names", "nothing", "check"])
+@pytest.mark.parametrize(
+    "name",
+    ["demo", "nothing", *(pytest.param(n, marks=pytest.mark.system) for n in ("judged", "several", "names", "check"))],
+)
 def test_the_page_is_sound_wide_and_narrow_light_and_dark(browser: Any, pages: dict[str, Path], name: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

@@ -24,6 +24,7 @@ from regrow.verdict.model import Verdict
 Study = Callable[..., StudyView]
 
 
+@pytest.mark.system
 def test_every_chart_of_a_study_comes_out_in_every_format(
     study: Study, verdict_maker: Callable[..., Verdict], tmp_path: Path
 ) -> None:

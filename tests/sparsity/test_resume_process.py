@@ -85,6 +85,7 @@ def assert_equal(a: Any, b: Any, where: str) -> None:
         assert a == b, where
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("way", ["load", "attach"])
 @pytest.mark.parametrize("name", [*methods.names(), *SPECIAL])
 def test_a_run_that_goes_on_in_another_process_is_the_uncut_run(name: str, way: str, resumed: dict[str, Any]) -> None:

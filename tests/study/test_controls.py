@@ -300,6 +300,7 @@ def test_sources_that_do_not_fit_are_refused_when_planned(tiny: Recipe, arm: dic
         plan_study(with_methods(tiny, "dense", "rigl", short, {"name": "static", "label": "a", **arm}))
 
 
+@pytest.mark.system
 def test_runs_start_from_what_their_source_left(tiny: Recipe, folder: Path) -> None:
     recipe = with_methods(tiny, *CONTROLS[:5], evaluation={"corruptions": ["contrast"], "severities": [1]})
     plan = plan_study(recipe)

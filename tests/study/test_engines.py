@@ -231,6 +231,7 @@ def test_names_of_engines_are_checked() -> None:
         pass
 
 
+@pytest.mark.system
 def test_an_array_of_jobs_does_what_one_command_does(
     light: Callable[..., Recipe], folder: Path, quiet: Any, tmp_path: Path
 ) -> None:
@@ -250,6 +251,7 @@ def test_an_array_of_jobs_does_what_one_command_does(
         assert (folder / path.relative_to(here)).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.system
 def test_a_run_that_cannot_be_executed_says_why(
     light: Callable[..., Recipe], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,6 +263,7 @@ def test_a_run_that_cannot_be_executed_says_why(
     assert "run.json was altered" in capsys.readouterr().err.replace("\n", "")
 
 
+@pytest.mark.system
 def test_ray_is_loaded_for_its_engine_alone() -> None:
     code = """
 import sys

@@ -282,7 +282,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_network_of_its_authors_is_named_and_imported_only_by_consent(own: str, tmp_path: Path) -> None:
     hub, name = tmp_path / "hub", f"{own}:build"
-    assert share(weights_of(tmp_path, name), hub) == 0
+    assert share(weights_of(tmp_path, name), hub, "--network", name) == 0
     source = json.loads((hub / "config.json").read_text())["network_file"]
     assert source["name"] == f"{own}.py"
     assert f"{own}.py" in (hub / "README.md").read_text()

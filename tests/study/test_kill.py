@@ -77,6 +77,7 @@ def compare(recipe: Path, tmp_path: Path, kills: int, longest: float) -> None:
     assert not list(killed.rglob("*.tmp"))
 
 
+@pytest.mark.system
 def test_three_kills(tiny, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     values = tiny.resolved()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,7 @@ def test_the_page_shows_what_the_networks_saw_and_says_how_far_to_trust_it(study
     assert "images a cell" not in page
     assert room.NOTE[:60] in page
     assert data.spec(SMALL[modality]["data"]["name"]).caveat in page
+    assert f"generated data, {SMALL[modality]['data']['train_images']} training {noun}" in page
     assert f"it is of images, and this study is of {noun}" in page
     view = load_study(folder)
     if modality == "text":
@@ -146,6 +149,39 @@ def test_the_page_shows_what_the_networks_saw_and_says_how_far_to_trust_it(study
             assert decode(row).replace("'", "&#39;").replace("&", "&amp;").replace("&amp;#39;", "&#39;") in page
     else:
         assert page.count("data:image/png;base64,") > 2 * len(view.examples)
+
+
+class _Controls(HTMLParser):
+    """What a page calls its pictures and the buttons that choose among them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag in ("button", "h2", "figcaption")
+        self.words += [value for key, value in attrs if key in ("alt", "aria-label") and value]
+
+    def handle_data(self, data: str) -> None:
+        if self._inside and data.strip():
+            self.words.append(data.strip())
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+
+
+def test_examples_of_texts_and_sounds_are_called_so(study: tuple[str, Path]) -> None:
+    modality, folder = study
+    write_report(folder)
+    page = (folder / "report.html").read_text()
+    words = _Controls(page).words
+    assert [text for text in words if re.search(r"image|picture|pixel", text, re.IGNORECASE)] == []
+    if modality == "audio":
+        assert {"Sound 1, clean.", "Sound 1, mu law, severity 5.", "Sound 2", "Clean and corrupted sounds"} <= {*words}
+    for wrong in ("or images: 0", "images of up to", "training images", "seeds and images"):
+        assert wrong not in page, wrong
 
 
 def test_published_summaries_are_judged_alike(study: tuple[str, Path], tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ from regrow.study.store import get_state
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed (extra regrow[ray])", allow_module_level=True)
 
+pytestmark = pytest.mark.system
+
 #: Three nodes in processes of their own, with one core each, until standard input closes; Ray itself is noisy.
 CLUSTER = """
 import json, sys, threading

@@ -66,6 +66,7 @@ def test_stored_cells_are_those_of_corrupt_and_records_are_those_of_the_cells(
     assert inputs["cell"] == files.file_digest(folder / "cells" / "cues.contrast.1.npy")
 
 
+@pytest.mark.system
 def test_what_is_lost_is_made_again_and_nothing_else(tiny: Recipe, finished: Path, quiet) -> None:
     folder = finished
     run = folder / "runs" / "rigl-s0.5-seed0"
@@ -118,6 +119,7 @@ def test_a_study_started_twice_at_once_runs_once(tiny: Recipe, folder: Path, qui
         run_study(tiny, folder, quiet)
 
 
+@pytest.mark.system
 def test_a_failed_run_leaves_the_others_and_says_how_to_go_on(tiny: Recipe, folder: Path, quiet) -> None:
     plan = plan_study(tiny)
     Store(folder).create(tiny, plan.precision, plan.probe, {})

@@ -62,6 +62,7 @@ def _everything(finished: Path, tmp_path: Path) -> None:
     publish_results(finished, tmp_path / "all")
 
 
+@pytest.mark.system
 def test_the_same_command_goes_on_and_takes_more(tiny, first, folder, quiet, tmp_path) -> None:
     """A second stretch elsewhere finished the other run: nothing is left to do here."""
     run_study(tiny, folder, quiet, jobs=1, summaries=first)
@@ -83,6 +84,7 @@ def test_summaries_of_another_recipe_or_of_none_are_refused_and_leave_nothing(
     assert not folder.exists()
 
 
+@pytest.mark.system
 def test_runs_of_another_registration_are_refused(tiny, first, folder, quiet) -> None:
     import yaml
 
@@ -94,6 +96,7 @@ def test_runs_of_another_registration_are_refused(tiny, first, folder, quiet) ->
         run_study(tiny, folder, quiet, summaries=first)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -255,6 +255,7 @@ def test_five_hundred_runs(tiny: Recipe, folder: Path) -> None:
     assert study.share == pytest.approx(300 / 500)
 
 
+@pytest.mark.system
 def test_a_study_that_runs_is_seen_to_go_on(tiny: Recipe, folder: Path, quiet) -> None:
     seen: dict[str, list[float]] = {}
     stages: set[str] = set()

@@ -11,37 +11,46 @@ import io
 import json
 import pickle
 import tarfile
+import wave
 import zipfile
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
 import yaml
 from PIL import Image
 
-from regrow import clips, files
+from regrow import clips, data, files
 from regrow.corruptions.writer import verify
 from regrow.corruptions.writer.manifest import MANIFEST, Manifest
-from regrow.data import archive, frost, imagenet, marker, packed, pictures
+from regrow.data import archive, frost, imagenet, marker, packed, pictures, texts
 from regrow.data import clips as clip_lists
 from regrow.data.published import open_published
 from regrow.data.published_clips import ClipSet
+from regrow.data.sequences import SequenceBatches
+from regrow.data.sets import spoken_prompts, text_sentiment
+from regrow.data.spec import Request
 from regrow.errors import RegrowError
 from regrow.evaluation.records import Record, load_record, save_record
 from regrow.photographs import FROST
 from regrow.sparsity.export.compact import load_compact, save_compact
 from regrow.sparsity.export.csr import load_csr, save_csr
+from regrow.study import hub
 from regrow.study import recipe as recipes
 from regrow.study.cells import load_array, open_cells
 from regrow.study.claims.reading import load_claims
-from regrow.study.load import _kernels
+from regrow.study.load import _kernels, load_study
+from regrow.study.plan import expand
 from regrow.study.store import Store
 from regrow.study.summaries import load_summaries
-from regrow.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from regrow.study.watching import snapshot
+from regrow.training.checkpoint import Weights, load_checkpoint, load_weights, save_checkpoint, save_weights
 from regrow.training.film import MaskFilm, load_film, save_film
+from regrow.training.network import build_network
 from regrow.training.settings import Precision
 from regrow.training.state_dict import read_state_dict
 
@@ -180,8 +189,6 @@ def _recipe(folder: Path) -> Path:
 
 
 def _read_recipe(path: Path) -> object:
-    from regrow.study.plan import expand
-
     return expand(recipes.load(str(path)), Precision())
 
 
@@ -353,6 +360,105 @@ def _tiny(folder: Path) -> Path:
     return _put(folder / "val/val_annotations.txt", b"val_0.JPEG\tn01443537\t0\t32\t44\t62\n")
 
 
+def _pack_index(damaged: str) -> Reader:
+    """The lists of a pack, whose digests would stop all damage before it is read: they are made to fit."""
+
+    def read(path: Path) -> object:
+        facts = json.loads((path.parent / packed.FACTS).read_text())
+        facts["files"][damaged] = {"size": path.stat().st_size, "sha256": files.file_digest(path)}
+        (path.parent / packed.FACTS).write_text(json.dumps(facts))
+        return _read_pack(path)
+
+    return Reader(_pack(damaged), read)
+
+
+def _corpus(folder: Path) -> Path:
+    rows = [("positive", "what a day"), ("neutral", 'rain, "again"'), ("negative", "näh"), ("positive", "yes")]
+    text = "text,sentiment\n" + "".join(f'"{words.replace(chr(34), chr(34) * 2)}",{label}\n' for label, words in rows)
+    return _put(folder / text_sentiment.FOLDER / text_sentiment.FILE, text.encode())
+
+
+def _read_corpus(path: Path) -> object:
+    """The texts; the digest, which would stop all damage before it is read, is made to fit."""
+    text_sentiment._parts.cache_clear()
+    with mock.patch.object(text_sentiment, "SHA256", files.file_digest(path)):
+        found = text_sentiment.read(Request("train", None, [path.parent], False, {}))
+    return [texts.decode(row) for row in np.asarray(found.images)]
+
+
+def _recordings(folder: Path) -> Path:
+    for label, voice in enumerate(("en_US_f", "es", "fr", "it", "ru")):
+        for number in range(6):
+            path = folder / spoken_prompts.FOLDER / "sounds" / voice / f"prompt{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with wave.open(str(path), "wb") as file:
+                file.setparams((1, 2, spoken_prompts.RATE, 0, "NONE", ""))
+                file.writeframes((9000 * np.sin(np.arange(400) * (label + 1) / 9)).astype("<i2").tobytes())
+    return path
+
+
+def _read_recordings(path: Path) -> object:
+    spoken_prompts._windows.cache_clear()
+    roots = [path.parents[2]]
+    parts = [spoken_prompts.read(Request(split, None, roots, False, {})) for split in ("train", "test")]
+    return [sounds for part in parts for sounds in SequenceBatches(part.images, part.labels, 2, part.spec).batch(0)]
+
+
+def _hub(damaged: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        settings = expand(recipes.parse(RECIPE, "fuzz"), Precision(channels_last=False))[0].settings
+        spec = data.spec("cues")
+        model = build_network(settings.model, spec.n_classes, spec.image_size, seed=0, precision=settings.precision)
+        mask = (
+            {"1.weight": torch.ones_like(model.state_dict()["1.weight"]) > 0}
+            if "1.weight" in model.state_dict()
+            else {}
+        )
+        meta = {"settings": settings.model_dump(mode="json"), "data": spec.as_json(), "fingerprint": "0"}
+        weights = Weights(dict(model.state_dict()), mask, meta)
+        hub.save_pretrained(weights, folder / "hub", file=folder)
+        return folder / "hub" / damaged
+
+    return write
+
+
+def _read_hub(path: Path) -> object:
+    return hub.from_pretrained(path.parent)
+
+
+def _read_hub_of_that_digest(path: Path) -> object:
+    """A hub folder whose ``config.json`` knows the digest of the weights, whatever these are."""
+    config = json.loads((path.parent / hub.CONFIG).read_text())
+    config["weights"]["sha256"] = files.file_digest(path)
+    (path.parent / hub.CONFIG).write_text(json.dumps(config))
+    return hub.from_pretrained(path.parent)
+
+
+def _running(damaged: str) -> Callable[[Path], Path]:
+    """A study that another process works on: its runs, their logs and its index of cells."""
+
+    def write(folder: Path) -> Path:
+        store = Store(folder)
+        store.create(recipes.parse(RECIPE, "fuzz"), Precision(), {"step_s": {}}, {"python": "3"})
+        run = store.run(store.prepare()[0].name)
+        row = {"step": 3, "loss": 1.5, "accuracy": 0.25, "density": 1.0, "images_per_s": 10.0}
+        _put(run / "metrics.jsonl", b"".join(json.dumps({**row, "step": step}).encode() + b"\n" for step in (3, 6)))
+        _put(run / "state.json", json.dumps({"state": "running", "reason": "", "attempts": 1}).encode())
+        _put(run / "result.json", json.dumps({"steps": 10, "wall_s": 2.5}).encode())
+        _put(run / "model.safetensors", b"weights")
+        _put(run / "plan.json", json.dumps({"n_images": 32, "updates": 3, "interval": 2}).encode())
+        _put(run / "analysis/made_from.json", json.dumps({"versions": {"aliasing": 1}, "weights": "1"}).encode())
+        _cells(store.cells)
+        return next(folder.rglob(damaged))
+
+    return write
+
+
+def _read_running(path: Path) -> object:
+    study = next(parent for parent in path.parents if (parent / "study.yaml").exists())
+    return snapshot(study).as_json(), load_study(study)
+
+
 READERS: dict[str, Reader] = {
     "CIFAR pickle": Reader(_cifar_pickle, files.read_pickle),
     "labels.npy of a set": Reader(_array_set("labels.npy"), _read_array_set),
@@ -395,6 +501,17 @@ READERS: dict[str, Reader] = {
     "marker": Reader(_marked, _read_marked),
     "pack.json": Reader(_pack("pack.json"), _read_pack),
     "pack of pictures": Reader(_pack("pictures-00000.bin"), _read_pack),
+    "pack, index": _pack_index(packed.INDEX),
+    "pack, names": _pack_index(packed.NAMES),
+    "corpus of texts": Reader(_corpus, _read_corpus),
+    "recording": Reader(_recordings, _read_recordings),
+    "hub folder, config.json": Reader(_hub(hub.CONFIG), _read_hub),
+    "hub folder, weights": Reader(_hub(hub.WEIGHTS), _read_hub_of_that_digest),
+    "watched study, state": Reader(_running("state.json"), _read_running),
+    "watched study, run.json": Reader(_running("run.json"), _read_running),
+    "watched study, result": Reader(_running("result.json"), _read_running),
+    "watched study, log": Reader(_running("metrics.jsonl"), _read_running),
+    "watched study, index of cells": Reader(_running("index.json"), _read_running),
     "list of clips": Reader(_clip_list, _read_clip_list),
     "classes of UCF101": Reader(_ucf_list, lambda path: clip_lists.ucf101(path.parents[1], "test01")),
     "notes of Tiny ImageNet": Reader(_tiny, lambda path: pictures.tiny_imagenet(path.parents[1])),

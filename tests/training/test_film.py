@@ -154,11 +154,11 @@ def test_a_run_that_is_killed_leaves_the_film_of_one_that_was_not(
     first = Trainer(settings(), images, tmp_path)
     first.model.train()
     for _ in range(cut):
-        first._one_step()
+        first.one_step()
         first.step += 1
     first._checkpoint()
     for _ in range(further):
-        first._one_step()
+        first.one_step()
         first.step += 1
     first.film.save()  # the film is ahead of the checkpoint: killed between the two
     Trainer(settings(), images, tmp_path).train()
@@ -195,7 +195,7 @@ def test_a_film_that_is_lost_or_damaged_goes_on_from_where_the_run_is(images: Im
     first = Trainer(settings(), images, tmp_path)
     first.model.train()
     for _ in range(7):
-        first._one_step()
+        first.one_step()
         first.step += 1
     first._checkpoint()
     (tmp_path / FILM).write_bytes(b"no film")

@@ -133,7 +133,7 @@ def test_a_run_on_files_cut_at_any_step_ends_with_the_bits_of_the_uncut_one(
         first = Trainer(run, examples[name], tmp_path / f"cut {cut}")
         first.model.train()
         for _ in range(cut):
-            first._one_step()
+            first.one_step()
             first.step += 1
         first._checkpoint()
         second = Trainer(run, examples[name], tmp_path / f"cut {cut}")

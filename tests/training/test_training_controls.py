@@ -113,7 +113,7 @@ def test_sam_moves_no_masked_weight_and_comes_back_to_the_bit(images: ImageSet, 
     trainer.model.train()
     for _ in range(5):
         masks = trainer.sparsifier.masks
-        trainer._one_step()
+        trainer.one_step()
         trainer.step += 1
         first, second = seen[-2:]
         moved = [float((second[n] - first[n]).norm()) for n in first]
@@ -133,7 +133,7 @@ def test_controls_resume_to_the_bit(images: ImageSet, tmp_path: Path, training: 
     first = Trainer(run, images, tmp_path / "cut")
     first.model.train()
     for _ in range(7):
-        first._one_step()
+        first.one_step()
         first.step += 1
     first._checkpoint()
     torch.manual_seed(99)  # dropout draws from torch's own generator, which nobody saves
@@ -262,7 +262,7 @@ def test_started_runs_resume_to_the_bit(images: ImageSet, tmp_path: Path, source
     first = trainer_of(run, images, tmp_path / "cut", sources)
     first.model.train()
     for _ in range(4):
-        first._one_step()
+        first.one_step()
         first.step += 1
     first._checkpoint()
     trainer_of(run, images, tmp_path / "cut", sources).train()

@@ -82,7 +82,7 @@ def test_a_run_cut_at_any_step_ends_with_the_bits_of_the_uncut_run(
     first = Trainer(run, images, tmp_path / "cut")
     first.model.train()
     for _ in range(cut):
-        first._one_step()
+        first.one_step()
         first.step += 1
     first._checkpoint()
     second = Trainer(run, images, tmp_path / "cut")

@@ -81,7 +81,7 @@ class TestEverythingOn:
             first = Trainer(run, images, tmp_path / f"cut{cut}")
             first.model.train()
             for _ in range(cut):
-                first._one_step()
+                first.one_step()
                 first.step += 1
             first._checkpoint()
             Trainer(run, images, tmp_path / f"cut{cut}").train()

@@ -19,6 +19,8 @@ from regrow.study.summaries import write_summaries
 from regrow.verdict import judge
 from regrow.verdict.write import write_verdict
 
+pytestmark = pytest.mark.system
+
 
 def published(folder: Path) -> Path:
     store, out = Store(folder), folder.parent / "published"

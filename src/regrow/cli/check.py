@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from regrow.cli import completion
 from regrow.cli.console import out, print_json
-from regrow.cli.network import Given, Mean, Model, ModelOption, OnError, Size, Std, Weights, check_on_error
+from regrow.cli.network import Given, Mean, Model, ModelOption, Network, OnError, Size, Std, Weights, check_on_error
 
 
 def check(
@@ -22,6 +22,7 @@ def check(
     model_option: ModelOption = None,
     mean: Mean = "",
     std: Std = "",
+    network: Network = None,
     on_error: OnError = "raise",
     corruptions: Annotated[
         str, typer.Option(help="Names, by commas; default: all.", autocompletion=completion.corruptions)
@@ -46,7 +47,9 @@ def check(
     if (out_dir / "report.html").exists() and not force:
         raise InputError(f"{out_dir} holds the page of an earlier check.", "choose another --out, or add --force.")
     names = [n.strip() for n in corruptions.split(",") if n.strip()] or None
-    checked = Given(model, weights, size, model_option, mean, std).open(n_classes=checking.count_classes(images))
+    checked = Given(model, weights, size, model_option, mean, std, network).open(
+        n_classes=checking.count_classes(images)
+    )
     with Progress(console=out, disable=not out.is_terminal) as bar:
         task = bar.add_task("checking", total=None)
         result = checking.check(

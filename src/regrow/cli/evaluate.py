@@ -18,6 +18,7 @@ from regrow.cli.network import (
     Mean,
     Model,
     ModelOption,
+    Network,
     OnError,
     Size,
     Std,
@@ -52,6 +53,7 @@ def evaluate(
     model_option: ModelOption = None,
     mean: Mean = "",
     std: Std = "",
+    network: Network = None,
     against: Annotated[
         str | None, typer.Option(help="Another network, as --model: also the differences, with paired intervals.")
     ] = None,
@@ -104,8 +106,8 @@ def evaluate(
     if verify:
         _verify(asked, quiet=as_json)
     like = None if weights is None else score.facts_of(source, asked.data_options, data_root)
-    checked = Given(model, weights, size, model_option, mean, std).open(like=like)
-    other = None if against is None else Given(against, None, None, None, "", "").open()
+    checked = Given(model, weights, size, model_option, mean, std, network).open(like=like)
+    other = None if against is None else Given(against, None, None, None, "", "", network).open()
     if other is not None:
         _check_pair(checked, other)
     scored, found = asked.run(checked)

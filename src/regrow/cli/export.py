@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from regrow.cli.console import out, print_json, print_table
+from regrow.cli.network import Network
 from regrow.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -34,16 +35,19 @@ def export(
         bool,
         typer.Option("--zero-dead-norms", help="Silence channels of dead filters first: smaller, other outputs."),
     ] = False,
+    network: Network = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files of an earlier export.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers for machines.")] = False,
 ) -> None:
     """Write a trained sparse network in other forms: verified, with size, time and memory before and after."""
+    from regrow.models.user import named
     from regrow.sparsity.export.formats import FILES, parse_formats
 
     if hub is not None:
         if out_dir is not None:
             raise InputError("--hub and --out are two kinds of export.", "give one of them.")
-        _share(run, hub, licence, force, as_json)
+        with named(*network or ()):
+            _share(run, hub, licence, force, as_json)
         return
     if out_dir is None or licence:
         raise InputError(
@@ -55,7 +59,8 @@ def export(
     there += ["export.json"] if (out_dir / "export.json").exists() else []
     if there and not force:
         raise InputError(f"{out_dir} holds {', '.join(there)} already.", "choose another --out, or add --force.")
-    result, facts = _export(run, out_dir, wanted, batch, zero_dead_norms, skip="all" in formats)
+    with named(*network or ()):
+        result, facts = _export(run, out_dir, wanted, batch, zero_dead_norms, skip="all" in formats)
     if as_json:
         print_json(facts)
     else:
@@ -83,6 +88,7 @@ def _export(
     import torch
 
     from regrow import files
+    from regrow.models.user import require_named
     from regrow.sparsity.export.formats import export as write
     from regrow.study.environment import describe_environment
     from regrow.study.execute import restore, spec_of
@@ -92,6 +98,7 @@ def _export(
     file = run / "model.safetensors" if run.is_dir() else run
     weights = load_weights(file)
     settings = settings_of(weights, file)
+    require_named(settings.model.name)
     try:
         model = restore(weights, settings)
     except (ValueError, RuntimeError) as error:

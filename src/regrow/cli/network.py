@@ -30,6 +30,12 @@ ModelOption = Annotated[
 ]
 Mean = Annotated[str, typer.Option(help="Of a network by name: normalisation, R,G,B in 0..1; default: its own.")]
 Std = Annotated[str, typer.Option(help="Standard deviation likewise.")]
+Network = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network", help="MODULE:FUNCTION of yours that a folder names: it is imported where you name it too, only."
+    ),
+]
 OnError = Annotated[str, typer.Option(help="At a file that cannot be read: raise an error, or skip and list it.")]
 
 
@@ -44,6 +50,7 @@ class Given:
         options: as NAME=VALUE.
         mean: three numbers by commas, or empty.
         std: likewise.
+        network: networks of the user's own that a run may name.
     """
 
     model: str
@@ -52,21 +59,24 @@ class Given:
     options: Sequence[str] | None
     mean: str
     std: str
+    network: Sequence[str] | None = None
 
     def open(self, n_classes: int | None = None, like: DataSpec | None = None) -> CheckedModel:
         """The network; see :func:`regrow.study.networks.open_model`."""
+        from regrow.models.user import named
         from regrow.study.networks import open_model
 
-        return open_model(
-            self.model,
-            self.weights,
-            n_classes,
-            size=self.size,
-            options=parse_options(self.options or [], "--model-option"),
-            mean=_three(self.mean, "--mean"),
-            std=_three(self.std, "--std"),
-            like=like,
-        )
+        with named(*self.network or ()):
+            return open_model(
+                self.model,
+                self.weights,
+                n_classes,
+                size=self.size,
+                options=parse_options(self.options or [], "--model-option"),
+                mean=_three(self.mean, "--mean"),
+                std=_three(self.std, "--std"),
+                like=like,
+            )
 
 
 def parse_options(given: Sequence[str], what: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 
 from regrow.cli import completion
 from regrow.cli.console import StudyConsole, out, print_json
+from regrow.cli.network import Network
 from regrow.cli.track import Track, tracked
 from regrow.errors import InputError, RunFailedError
 from regrow.study import recipe as recipes
@@ -115,13 +116,19 @@ def _run(
     only_prepare: bool = False,
     track: Sequence[str] = (),
 ) -> None:
+    from regrow.models.user import named, named_in
     from regrow.report.write import finding_text
     from regrow.study.run import run_study
 
     recipe = recipes.load(name)
     folder = out_dir or Path("runs") / recipe.name
     pages: list[Path] = []
-    with engine as where, StudyConsole() as console, tracked(console, folder, track) as told:
+    with (
+        named(*named_in(recipe.resolved())),
+        engine as where,
+        StudyConsole() as console,
+        tracked(console, folder, track) as told,
+    ):
         run_study(
             recipe,
             folder,
@@ -133,9 +140,10 @@ def _run(
             only_prepare=only_prepare,
             after=lambda store: pages.append(_written(store.folder)),
         )
+        found = "" if only_prepare else finding_text(folder)
     if only_prepare:
         return
-    out.print(f"\n{finding_text(folder)}", markup=False)
+    out.print(f"\n{found}", markup=False)
     out.print(f"Report: {pages[-1]}", markup=False)
 
 
@@ -152,14 +160,19 @@ def _written(folder: Path) -> Path:
 def run(
     folder: Annotated[Path, typer.Argument(help="Folder of a run: STUDY/runs/NAME, made by `regrow study --prepare`.")],
     data_root: DataRoot = None,
+    network: Network = None,
 ) -> None:
     """Execute one prepared run of a study, here: what each job of an array of a batch system calls."""
+    from regrow.models.user import named
+    from regrow.study.execute import require_named_network
     from regrow.study.store import get_state
 
     if not (folder / "run.json").is_file():
         raise InputError(
             f"{folder} holds no run (no run.json).", "`regrow study RECIPE --out DIR --prepare` makes them."
         )
+    with named(*network or ()):
+        require_named_network(folder)
     with StudyConsole() as console:
         failed = engines.execute_all([folder], engine=LocalEngine(1), data_root=data_root, on_event=console.event)
     if failed:
@@ -178,14 +191,17 @@ def report(
     export: Annotated[
         Path | None, typer.Option(help="Also write every chart of the page here, as SVG, PNG and CSV.")
     ] = None,
+    network: Network = None,
 ) -> None:
     """Make a study's page anew from its records."""
+    from regrow.models.user import named
     from regrow.report.write import publish_results, write_charts, write_report
 
-    page = write_report(folder)
-    out.print(f"Report: {page}", markup=False)
-    if publish is not None:
-        publish_results(folder, publish, force=force)
-        out.print(f"Results: {publish}", markup=False)
-    if export is not None:
-        out.print(f"Charts: {len(write_charts(folder, export))} files in {export}", markup=False)
+    with named(*network or ()):
+        page = write_report(folder)
+        out.print(f"Report: {page}", markup=False)
+        if publish is not None:
+            publish_results(folder, publish, force=force)
+            out.print(f"Results: {publish}", markup=False)
+        if export is not None:
+            out.print(f"Charts: {len(write_charts(folder, export))} files in {export}", markup=False)

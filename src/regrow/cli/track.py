@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.console import StudyConsole, out
+from regrow.cli.network import Network
 from regrow.study.engines.engine import Event
 
 if TYPE_CHECKING:
@@ -26,13 +27,16 @@ Track = Annotated[
 def track(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study, or of its published summaries.")],
     to: Annotated[list[str], typer.Option("--to", help="tensorboard[:FOLDER] or mlflow:ADDRESS; may be repeated.")],
+    network: Network = None,
 ) -> None:
     """Send parameters, metrics, scores and files of a study's runs to TensorBoard or MLflow; again is an update."""
+    from regrow.models.user import named
     from regrow.tracking.sending import send_study
     from regrow.tracking.target import parse_target
 
-    for target in [parse_target(text) for text in to]:
-        out.print(f"{send_study(folder, target)} runs sent to {target}", markup=False)
+    with named(*network or ()):
+        for target in [parse_target(text) for text in to]:
+            out.print(f"{send_study(folder, target)} runs sent to {target}", markup=False)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.console import out, print_json
+from regrow.cli.network import Network
 
 if TYPE_CHECKING:
     from regrow.verdict import Verdict
@@ -19,14 +20,17 @@ def verdict(
         list[Path] | None,
         typer.Option("--claims", help="YAML file of further claims; they are judged as exploratory."),
     ] = None,
+    network: Network = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole verdict as JSON.")] = False,
 ) -> None:
     """Judge every registered claim: supported, refuted, equivalent, inconclusive or not testable, with numbers."""
+    from regrow.models.user import named
     from regrow.study.claims import load_claims
     from regrow.verdict.write import write_verdict
 
     extra = [claim for path in claims or () for claim in load_claims(path)]
-    found = write_verdict(folder, extra)
+    with named(*network or ()):
+        found = write_verdict(folder, extra)
     if as_json:
         print_json(found.as_json())
         return

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regrow.cli.console import QUIET_SECONDS, out, print_json
+from regrow.cli.network import Network
 from regrow.errors import RegrowError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def watch(
         bool, typer.Option("--report", help="Also make the report page anew as runs end; takes a core for seconds.")
     ] = False,
     every: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between two looks.")] = 2.0,
+    network: Network = None,
 ) -> None:
     """Watch a study that runs elsewhere: runs, losses, rates, failures, time left. Ends with it, or with Ctrl-C."""
     from regrow.study.watching import Watcher
@@ -55,7 +57,7 @@ def watch(
         console = out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=WIDTH)
         console.print(picture(watcher.look(), console.width))
         return
-    page = Pages(lambda: _write(folder)) if pages else None
+    page = Pages(lambda: _write(folder, network or ())) if pages else None
     try:
         with _shown(lambda: page.problem if page else "") as show:
 
@@ -170,10 +172,12 @@ class Pages:
         self._rest_until = self._clock() + 9 * (self._clock() - began)
 
 
-def _write(folder: Path) -> None:
+def _write(folder: Path, networks: Sequence[str]) -> None:
+    from regrow.models.user import named
     from regrow.report.write import write_report
 
-    write_report(folder)
+    with named(*networks):
+        write_report(folder)
 
 
 def _n_ended(study: StudySnapshot) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 from regrow import seeds
 from regrow.data.augmentation import Augmentation, augment, repeated, words
 from regrow.data.augmentation.tensors import Mixing, erase, mix
+from regrow.data.device import sent
 from regrow.data.spec import DataSpec, Images, Labels
 from regrow.errors import InputError
 
@@ -42,17 +44,23 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
     if spec.modality != "image":
         return floats(images, spec)
     *rows, width, channels = images.shape
-    std = np.asarray(spec.std, np.float64)
-    constants = np.stack([1 / (255 * std), -np.asarray(spec.mean, np.float64) / std]).astype(np.float32)
     if channels_last and images.ndim == 4:
         # Rows of W * C values keep the inner loops long; a last axis of 3 would be several times slower.
-        scale, shift = torch.from_numpy(np.tile(constants, width)).to(images.device)
+        scale, shift = _scale_and_shift(spec.mean, spec.std, width, images.device)
         flat = _floats((images.numel() // (width * channels), width * channels), images.device)
         flat.copy_(images.reshape(flat.shape)).mul_(scale).add_(shift)
         return flat.view(*rows, width, channels).movedim(-1, 1)
-    scale, shift = torch.from_numpy(constants).to(images.device).view(2, channels, *[1] * (images.ndim - 2))
+    scale, shift = _scale_and_shift(spec.mean, spec.std, 1, images.device).view(2, channels, *[1] * (images.ndim - 2))
     planes = images.movedim(-1, 1)
     return _floats(planes.shape, images.device).copy_(planes).mul_(scale).add_(shift)
+
+
+@lru_cache(maxsize=8)
+def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], repeats: int, device: torch.device) -> Tensor:
+    """Constants of `normalise`, float32 (2, repeats * C), on the device once and for all."""
+    of_channels = 1 / (255 * np.asarray(std, np.float64)), -np.asarray(mean, np.float64) / np.asarray(std, np.float64)
+    with torch.inference_mode(False):  # a tensor made within could not be used outside
+        return torch.from_numpy(np.tile(np.stack(of_channels).astype(np.float32), repeats)).to(device)
 
 
 #: Value of a sample of a sound at full scale.
@@ -260,7 +268,7 @@ class Batches:
             x: float32, shape (views * B, C, H, W), view by view, normalised; of clips (views * B, C, T, H, W).
             y: int64, shape (B,); under mixing the soft targets, float32, shape (B, classes). Both on the device.
         """
-        chosen = torch.from_numpy(self.indices(step)).to(self.device)
+        chosen = sent(self.indices(step), self.device)
         x = torch.cat([self._view(chosen, step, view) for view in range(self.augmentation.views)])
         return self.finish(x, self.labels[chosen], self.spec, step, self.seed, channels_last=self.channels_last)
 
@@ -270,14 +278,14 @@ class Batches:
         if self.flip or self.crop:
             raw = window_words(self.seed, step, n, self.augmentation, view)
             draws = np.stack([raw & 1, (raw >> 1 & 0x7FFFFFFF) % size, (raw >> 32) % size]).astype(np.int64)
-            mirrored, top, left = torch.from_numpy(draws).to(self.device)
+            mirrored, top, left = sent(draws, self.device)
         x = self._windows[chosen, top, left] if self.crop else self._images[chosen]
         x = x.view(n, *self._shape)
         if self.flip:
             x = torch.where(mirrored.bool()[(..., *[None] * (x.ndim - 1))], x.flip(-2), x)
         if self.augmentation.changes:
             made = augment(x.cpu().numpy(), words(self.seed, step, n), self.augmentation, view)
-            x = torch.from_numpy(made).to(self.device)
+            x = sent(made, self.device)
         return x
 
 

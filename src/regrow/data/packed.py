@@ -217,7 +217,9 @@ def load(folder: Path, source: Source | None = None) -> Packed:
             if name in (INDEX, NAMES) and files.file_digest(path) != said["sha256"]:
                 raise DataError(f"{path} is damaged.", _again(folder))
         index = files.read_array(folder / INDEX, mapped=True)
-        names = Names(files.read_array(folder / NAMES, mapped=True), index["name_end"])
+        text = files.read_array(folder / NAMES, mapped=True)
+        _require_lists(index, text, len(facts["classes"]))
+        names = Names(text, index["name_end"])
         packed, _ = Packed(folder, facts, index, names), facts["source"]
     except DataError as error:
         raise DataError(error.message, _again(folder)) from None
@@ -226,6 +228,17 @@ def load(folder: Path, source: Source | None = None) -> Packed:
     if source is not None:
         _compare(packed, source.fingerprint(), source.name)
     return packed
+
+
+def _require_lists(index: npt.NDArray[Any], text: npt.NDArray[Any], n_classes: int) -> None:
+    """Refuse lists of another kind, names that overlap or lie outside, and classes that there are not."""
+    if (index.dtype, index.ndim, text.dtype, text.ndim) != (_ROW, 1, np.dtype(np.uint8), 1):
+        raise ValueError("lists of another kind")
+    ends, labels = index["name_end"], index["label"]
+    if not len(index) or ends[0] < 0 or (np.diff(ends) < 0).any() or ends[-1] > len(text):
+        raise ValueError("names outside their list")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError("labels without a class")
 
 
 def verify(folder: Path) -> dict[str, bool]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from regrow.data.batches import epoch_order, floats
+from regrow.data.device import sent
 from regrow.data.spec import DataSpec, Images, Labels
 from regrow.errors import InputError
 
@@ -60,5 +61,5 @@ class SequenceBatches:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step, counted from 0 over all epochs: float32 (B, L) and int64 (B,), on the device."""
-        chosen = torch.from_numpy(self.indices(step)).to(self.device)
+        chosen = sent(self.indices(step), self.device)
         return floats(self._examples[chosen], self.spec), self.labels[chosen]

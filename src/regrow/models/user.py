@@ -7,7 +7,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -77,7 +77,7 @@ def source_file(name: str) -> Path | None:
     Raises:
         InputError: there is no such module.
     """
-    source = _module(name.partition(":")[0]).__file__
+    source = _module(name).__file__
     return None if source is None else Path(source)
 
 
@@ -93,7 +93,7 @@ def source_digest(name: str) -> str | None:
 
 def _function(part: str) -> Callable[..., Any]:
     where, _, name = part.partition(":")
-    module = _module(where)
+    module = _module(part)
     found = getattr(module, name, None)
     if not callable(found):
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -102,23 +102,73 @@ def _function(part: str) -> Callable[..., Any]:
     return function
 
 
-#: Whether modules of the user's may be imported now.
-_may_import = ContextVar("_may_import", default=True)
+#: Whether names come from a folder now, which may be a stranger's, and not from the user.
+_from_folder = ContextVar("_from_folder", default=False)
+#: Networks that the user has named; of the process, since what was said holds in its threads too.
+_named: list[str] = []
 
 
 @contextlib.contextmanager
-def without_code() -> Iterator[None]:
-    """Import no module of the user's meanwhile: what is read may come from others, and names modules at will."""
-    before = _may_import.set(False)
+def from_folder() -> Iterator[None]:
+    """Import meanwhile no module but those of networks that the user has named: a folder names any at will."""
+    before = _from_folder.set(True)
     try:
         yield
     finally:
-        _may_import.reset(before)
+        _from_folder.reset(before)
 
 
-def _module(name: str) -> ModuleType:
-    if not _may_import.get():
-        raise InputError(f"{name} is code, which is not run to read a study.", "run the study's recipe itself.")
+@contextlib.contextmanager
+def named(*names: str | None) -> Iterator[None]:
+    """Let networks, ``module:function``, be imported meanwhile although a folder names them: the user has too.
+
+    Raises:
+        InputError: a name is none of such a network.
+    """
+    given = [name for name in names if name is not None]
+    for name in given:
+        if not is_users(name):
+            raise InputError(f"{name} is no network of your own.", "give it as MODULE:FUNCTION, or leave it out.")
+    _named.extend(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            _named.remove(name)
+
+
+def named_in(values: Any) -> set[str]:
+    """The networks of the user's among nested values, e.g. of a recipe that they gave.
+
+    Example:
+        >>> named_in({"model": {"name": "my_net:small"}, "axes": {"model.name": ["vgg16"]}})
+        {'my_net:small'}
+    """
+    if isinstance(values, Mapping):
+        return set().union(*map(named_in, values.values()))
+    if isinstance(values, list | tuple):
+        return set().union(*map(named_in, values))
+    return {values} if isinstance(values, str) and is_users(values) else set()
+
+
+def require_named(name: str) -> None:
+    """Refuse a network that a folder names and the user has not.
+
+    Raises:
+        InputError: it is Python code that would be imported because a file says so.
+    """
+    if is_users(name) and name not in _named:
+        raise InputError(
+            f"{name} is code that the folder names, which is not run unasked.",
+            f"if you trust it, add --network {name} (in Python network={name!r}).",
+        )
+
+
+def _module(network: str) -> ModuleType:
+    """The module of ``module:function``."""
+    if _from_folder.get():
+        require_named(network)
+    name = network.partition(":")[0]
     with _current_folder():
         try:
             return importlib.import_module(name)

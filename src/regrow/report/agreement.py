@@ -7,7 +7,7 @@ from typing import Any
 
 from regrow.analysis import frequency_sides, reliance_report
 from regrow.report.blocks import Prose, Section, TableBlock, listed
-from regrow.report.parts import empty, seeds_sentence
+from regrow.report.parts import empty, of_images_alone, seeds_sentence
 from regrow.report.spectral import GROUP
 from regrow.report.table import Column, Table, Value, table
 from regrow.study.view import StudyView
@@ -23,7 +23,6 @@ MEASURES = {
 
 def agreement(view: StudyView, arms: Sequence[Arm]) -> Section:
     """Each arm beside dense training by every measure that was made."""
-    del view
     intro = (
         "Four measures ask whether a network goes by low or by high frequencies. Each gives a balance, low minus high; "
         "a statement is made where the 95 % interval of its difference to dense training leaves out zero, from three "
@@ -34,7 +33,8 @@ def agreement(view: StudyView, arms: Sequence[Arm]) -> Section:
     outputs = {arm.name: {run.seed: run.analyses for run in arm.done} for arm in arms}
     known = {name: by for name, by in outputs.items() if any(frequency_sides(one) for one in by.values())}
     if not known:
-        return empty(id, title, GROUP, intro, "No finished run has a measure of it.")
+        none = "No finished run has a measure of it."
+        return empty(id, title, GROUP, intro, none if view.modality == "image" else of_images_alone(view))
     there = [arm for arm in arms if arm.name in known]
     report = reliance_report(known)
     blocks = [TableBlock(_balances(there, report))]

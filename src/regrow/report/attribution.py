@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from regrow.report.blocks import Block, Grid, Prose, Section, Strip, StripRow, TableBlock, human, plural
 from regrow.report.overlays import overlay_picture
-from regrow.report.parts import by_arm, empty, of_runs
+from regrow.report.parts import by_arm, empty, of_images_alone, of_runs
 from regrow.report.pictures import IMAGE_SIDE, Picture, image_picture
 from regrow.report.table import Column, Table, Value, table
 from regrow.study.analyses.attribution import unpacked
@@ -34,7 +34,8 @@ def attribution(view: StudyView, arms: Sequence[Arm]) -> Section:
     found = of_runs(arms, "attribution")
     known = [one for by in found.values() for one in by.values()]
     if not known:
-        return empty(id, title, GROUP, intro, "Not measured: no finished run, or a study of clips, or images: 0.")
+        why = "Not measured: no finished run, or a study of clips, or images: 0."
+        return empty(id, title, GROUP, intro, why if view.modality == "image" else of_images_alone(view))
     methods = list(dict.fromkeys(name for one in known for name in one["methods"]))
     if not methods:
         return empty(id, title, GROUP, intro, f"Not measured: {known[0]['why']}")

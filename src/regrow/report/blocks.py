@@ -129,15 +129,16 @@ class StripRow:
 
 @dataclass(frozen=True)
 class Strip:
-    """Pictures in rows: one panel per original image, one row per corruption or other label.
+    """Pictures in rows: one panel per original example, one row per corruption or other label.
 
-    ``pixels`` shows them enlarged without smoothing.
+    ``pixels`` shows them enlarged without smoothing; ``example`` is what the pictures are of, in the singular.
     """
 
     panels: tuple[tuple[Picture | None, tuple[StripRow, ...]], ...]
     columns: tuple[str, ...]
     caption: str
     pixels: bool = True
+    example: str = "image"
     kind: ClassVar[str] = "strip"
 
 
@@ -298,6 +299,12 @@ def slug(name: str) -> str:
         'rigl-0-5-minus-dense'
     """
     return "-".join(re.findall(r"[a-z0-9]+", name.lower())) or "x"
+
+
+def begun(words: str) -> str:
+    """Words that begin a title; a name such as ``acc15`` stays as it is."""
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() else words
 
 
 def human(name: str) -> str:

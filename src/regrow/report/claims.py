@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regrow.report import charts
-from regrow.report.blocks import Claim, Figure, Prose, Result, Section, listed, plural, slug
+from regrow.report.blocks import Claim, Figure, Prose, Result, Section, begun, listed, plural, slug
 from regrow.report.table import Column, Table, Value, shown, table
 from regrow.study.view import StudyView
 from regrow.verdict.arms import Arm, is_underfit
@@ -255,7 +255,7 @@ def _note(found: Sequence[Comparison]) -> str:
             if c.crossed
         ]
         more = f" and {len(crossed) - 8} more" if len(crossed) > 8 else ""
-        parts.append(f"Over seeds and images together, 95 %: {'; '.join(ends)}{more}.")
+        parts.append(f"Over seeds and test examples together, 95 %: {'; '.join(ends)}{more}.")
     return " ".join(parts)
 
 
@@ -297,7 +297,7 @@ def _forest(
     caption = f"Dots: seeds. Mark: mean. Thick bar: 95 % interval over seeds.{_crossed_words(found)} {words}".strip()
     return Figure(
         id,
-        f"{_begun(metric)}{against}",
+        f"{begun(metric)}{against}",
         caption,
         spec,
         f"{claim.title}: {spoken} {unit}.",
@@ -305,14 +305,8 @@ def _forest(
     )
 
 
-def _begun(words: str) -> str:
-    """Words that begin a title; a name such as ``acc15`` stays as it is."""
-    first = words.partition(" ")[0]
-    return words[:1].upper() + words[1:] if first.isalpha() else words
-
-
 def _crossed_words(found: Sequence[Comparison]) -> str:
-    return " Thin bar below: over seeds and images." if any(c.crossed for c in found) else ""
+    return " Thin bar below: over seeds and test examples." if any(c.crossed for c in found) else ""
 
 
 def _margins(

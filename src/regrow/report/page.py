@@ -203,7 +203,7 @@ def _facts(view: StudyView, arms: Sequence[Arm]) -> tuple[Fact, ...]:
 def _data_words(view: StudyView) -> str:
     data = view.data
     size, n = data.get("image_size"), data.get("n_train")
-    parts = ["data"]
+    parts = ["generated data" if data.get("name") in record.GENERATED else "data"]
     if isinstance(n, int):
         parts.append(f"{n:,} training {view.noun}")
     if isinstance(size, int):
@@ -234,7 +234,7 @@ def compose(page: Page) -> str:
     return environment.get_template("page.html.j2").render(
         page=page,
         groups=groups,
-        pictures=any(isinstance(b, Strip) and any(r.name for _, rows in b.panels for r in rows) for b in _blocks(page)),
+        pictured=_pictured(page),
         max_rows=MAX_ROWS,
         css=Markup(_asset("assets", "page.css")),  # noqa: S704 (our own file)
         scripts=[Markup(s) for s in scripts],  # noqa: S704 (our own files)
@@ -249,8 +249,10 @@ def compose(page: Page) -> str:
 SCRIPTS = ("state.js", "charts.js", "save.js", "filter.js", "cells.js", "page.js")
 
 
-def _blocks(page: Page) -> list[object]:
-    return [block for section in page.sections for block in section.blocks]
+def _pictured(page: Page) -> str:
+    """What the pictures of corruptions are of, in the singular; empty where the page has none."""
+    strips = (block for section in page.sections for block in section.blocks if isinstance(block, Strip))
+    return next((strip.example for strip in strips if any(row.name for _, rows in strip.panels for row in rows)), "")
 
 
 def _table_names(sections: Sequence[Section]) -> dict[int, str]:

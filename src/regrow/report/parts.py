@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow.report import charts
-from regrow.report.blocks import Figure, Prose, Section, Strip, StripRow, plural
+from regrow.report.blocks import Figure, Prose, Section, Strip, StripRow, begun, plural
 from regrow.report.pictures import IMAGE_SIDE, image_picture
 from regrow.report.table import Column, Kind, Table, table
-from regrow.study.view import at
+from regrow.study.view import StudyView, at
 from regrow.verdict.arms import Arm, mean, spread
 
 #: More single lines than these are drawn as a band: one standard deviation over the seeds.
@@ -34,6 +34,11 @@ Curves = Mapping[str, Mapping[int, Sequence[tuple[float, float]]]]
 def empty(id: str, title: str, group: str, intro: str, why: str) -> Section:
     """A section without numbers: it says why."""
     return Section(id, title, group, intro, (Prose(why, "empty"),))
+
+
+def of_images_alone(view: StudyView) -> str:
+    """Why a study of texts or sounds lacks an analysis."""
+    return f"Not measured: it is of images, and this study is of {view.noun}."
 
 
 def looks(arms: Sequence[Arm]) -> list[tuple[str, int]]:
@@ -194,7 +199,7 @@ def wide(
 ) -> Table:
     """Rows arm, x, value as a table with a column for each arm."""
     cells = {(r["arm"], r["x"]): r["value"] / factor for r in means}
-    columns = (Column("x", x_title.capitalize(), "number"), *(Column(a.name, a.name, kind) for a in arms))
+    columns = (Column("x", begun(x_title), "number"), *(Column(a.name, a.name, kind) for a in arms))
     return table(
         title, columns, [(x, *(cells.get((a.name, x)) for a in arms)) for x in sorted({r["x"] for r in means})]
     )
@@ -233,7 +238,7 @@ def by_arm(
     rows = [{"arm": arm, "seed": seed, "value": factor * v} for arm, seed, v in found]
     centres = {a.name: mean(v for arm, _, v in found if arm == a.name) or 0.0 for a in there}
     means = [{"arm": arm, "value": factor * v} for arm, v in centres.items()]
-    columns = (Column("arm", "Arm"), Column("seed", "Seed", "integer"), Column("value", unit.capitalize(), kind))
+    columns = (Column("arm", "Arm"), Column("seed", "Seed", "integer"), Column("value", begun(unit), kind))
     return Figure(
         id,
         title,

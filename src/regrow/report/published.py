@@ -19,7 +19,7 @@ def published(view: StudyView, arms: Sequence[Arm]) -> Section:
     id, title = "published", "Published figures"
     intro = (
         "What is published on the same data set, for orientation: other networks, other lengths of training, often all "
-        "training images. No figure of it enters a result, a test or a verdict of this page."
+        "its training data. No figure of it enters a result, a test or a verdict of this page."
     )
     found = literature.beside(str(view.data.get("name", "")))
     if not found:

@@ -41,27 +41,28 @@ def strip(
     corruptions: Sequence[str],
     severities: Sequence[int],
     families: Mapping[str, str],
+    example: str = "image",
 ) -> Strip | None:
     """Pictures of what was evaluated, or None without any.
 
-    A panel per original, a row per corruption, a column per severity.
+    A panel per original, a row per corruption, a column per severity; ``example`` is what an original is called.
     """
     there = {cell: images for cell, images in examples.items() if len(images)}
     if not there:
         return None
     n = min(MAX_EXAMPLES, max(len(images) for images in there.values()))
     order = [(f, c) for f, group in by_family(corruptions, families).items() for c in group]
-    panels = []
+    panels, called = [], example.capitalize()
     for i in range(n):
         clean = there.get(CLEAN)
-        first = image_picture(clean[i], f"Image {i + 1}, clean.") if clean is not None and i < len(clean) else None
+        first = image_picture(clean[i], f"{called} {i + 1}, clean.") if clean is not None and i < len(clean) else None
         rows = []
         for family, name in order:
             cells = [there.get((name, s)) for s in severities]
             pictures = tuple(
                 (
                     f"severity {s}",
-                    image_picture(x[i], f"Image {i + 1}, {human(name)}, severity {s}.")
+                    image_picture(x[i], f"{called} {i + 1}, {human(name)}, severity {s}.")
                     if x is not None and i < len(x)
                     else None,
                 )
@@ -71,13 +72,13 @@ def strip(
                 rows.append(StripRow(human(name), family, pictures, name))
         panels.append((first, tuple(rows)))
     height, width = next(iter(there.values())).shape[1:3]
-    caption = f"{n} of the evaluated images, {width} × {height} pixels, "  # noqa: RUF001
+    caption = f"{n} of the evaluated {example}s, {width} × {height} pixels, "  # noqa: RUF001
     caption += (
         "enlarged without smoothing."
         if max(height, width) <= IMAGE_SIDE
         else f"reduced to {IMAGE_SIDE} pixels for this page."
     )
-    return Strip(tuple(panels), tuple(f"severity {s}" for s in severities), caption)
+    return Strip(tuple(panels), tuple(f"severity {s}" for s in severities), caption, example=example)
 
 
 def examples(view: StudyView, arms: Sequence[Arm]) -> Section:
@@ -90,7 +91,7 @@ def examples(view: StudyView, arms: Sequence[Arm]) -> Section:
     if view.modality == "text":
         return Section("examples", title, "Results", intro, text_tables(view.examples, *of))
     if view.modality == "audio":
-        made = strip(sound_pictures(view.examples), *of)
+        made = strip(sound_pictures(view.examples), *of, one)
         if made is not None:
             made = replace(made, caption=f"{len(made.panels)} of the evaluated sounds: {SPECTROGRAM}")
     else:

@@ -12,7 +12,18 @@ import numpy.typing as npt
 from regrow.analysis import distinct_frequencies
 from regrow.report import charts
 from regrow.report.blocks import Block, Figure, Grid, Prose, Section, TableBlock, human, plural, slug
-from regrow.report.parts import by_arm, curve, curves_of, empty, grid, in_depth, looks, of_runs, seeds_sentence
+from regrow.report.parts import (
+    by_arm,
+    curve,
+    curves_of,
+    empty,
+    grid,
+    in_depth,
+    looks,
+    of_images_alone,
+    of_runs,
+    seeds_sentence,
+)
 from regrow.report.table import Column, Table, Value, table
 from regrow.study.analyses import SMALL_SIDE
 from regrow.study.view import RunView, StudyView, at
@@ -362,7 +373,7 @@ def kernels(view: StudyView, arms: Sequence[Arm]) -> Section:
     layers = of_runs(arms, "kernel_spectra.layers")
     known = [rows for by in layers.values() for rows in by.values() if rows]
     if not known:
-        why = "Not measured, or the network has no kernel of more than one pixel."
+        why = "Not measured, or the network has no kernel of more than one weight."
         return empty(id, title, GROUP, intro, why)
     names = in_depth((str(row["layer"]) for row in known[0]), arms)
 
@@ -377,7 +388,7 @@ def kernels(view: StudyView, arms: Sequence[Arm]) -> Section:
         arms,
         x_title="layer, from the input",
         y_title="share of power at high frequencies, %",
-        words="Kernels padded to 32 x 32; high: radius above 8; mean weighted by energy. A single pixel has 80.8 %.",
+        words="Kernels padded to 32 x 32; high: radius above 8; mean weighted by energy. A single weight has 80.8 %.",
         factor=100.0,
         kind="percent",
     )
@@ -499,9 +510,9 @@ def why_not(view: StudyView, name: str) -> str:
     if not any(run.state == "done" for run in view.runs):
         return "No finished run."
     if view.modality != "image" and name != "sharpness":  # which looks at weights
-        return f"Not measured: it is of images, and this study is of {view.noun}."
+        return of_images_alone(view)
     side = view.data.get("image_size")
-    if isinstance(side, int) and side > SMALL_SIDE:
+    if view.modality == "image" and isinstance(side, int) and side > SMALL_SIDE:
         key = f"analysis.{name}.images"
         return f"Not measured: by default of images of up to {SMALL_SIDE} pixels alone; {key} in a recipe asks for it."
     return f"Not measured: not asked for (analysis.{name}.images), or made before this analysis was there."

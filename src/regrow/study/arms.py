@@ -13,7 +13,7 @@ from regrow.training.length import length_of, step_at
 from regrow.training.settings import MethodSettings, ModelSettings, RunSettings, Settings, TrainingSettings
 
 #: Settings of training that belong to the study as a whole.
-OF_THE_STUDY = ("precision", "channels_last", "checkpoint_seconds", "log_every")
+OF_THE_STUDY = ("precision", "channels_last", "compile", "checkpoint_seconds", "log_every")
 
 _Part = TypeVar("_Part", bound=Settings)
 

@@ -21,6 +21,7 @@ from regrow.errors import BusyError, DataError
 from regrow.evaluation.evaluate import Predict, evaluate_cell, predictor
 from regrow.evaluation.metrics import Cell
 from regrow.evaluation.records import is_current, load_record, record_path, save_record
+from regrow.models.user import from_folder, named, named_in, require_named
 from regrow.study.analyses import Subject, analyses, versions
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.plan import describe
@@ -59,13 +60,39 @@ def execute(run: Path, data_root: Path | None = None, report: Report = silent) -
             report(progress)
 
         try:
-            _stages(run, data_root, report_ours)
+            with named(*_own_network(run)):  # whoever starts a run has seen to it: `require_named_network`
+                _stages(run, data_root, report_ours)
         except Exception as error:
             _require_ours(run, attempt)
             set_state(run, "failed", " ".join(str(error).split()) or type(error).__name__)
             raise
         _require_ours(run, attempt)
         set_state(run, "done")
+
+
+def _own_network(run: Path) -> set[str]:
+    """The network of the user's own that a run names, if it does."""
+    stored = files.read_json(run / "run.json")
+    model = stored["settings"]["model"] if isinstance(stored, dict) else {}
+    return named_in(model["name"])
+
+
+def require_named_network(run: Path) -> None:
+    """Refuse a run that would import code which its folder names and the user has not.
+
+    Args:
+        run: its folder, with its ``run.json``.
+
+    Raises:
+        InputError: it names such a network.
+        DataError: ``run.json`` is damaged.
+    """
+    try:
+        own = _own_network(run)
+    except (LookupError, TypeError) as error:
+        raise DataError(f"{run / 'run.json'} is damaged ({type(error).__name__}).", "make the study anew.") from None
+    for name in own:
+        require_named(name)
 
 
 def _require_ours(run: Path, attempt: int) -> None:
@@ -168,12 +195,27 @@ def spec_of(weights: Weights, settings: RunSettings) -> DataSpec:
     return data.spec(settings.data.name, settings.data.options)
 
 
+#: Options of a network that say where its first weights come from: trained ones need none, and nothing is fetched.
+_FIRST_WEIGHTS = ("pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
+
+
+def trained(settings: RunSettings) -> RunSettings:
+    """The settings without what only untrained weights need."""
+    options = {key: value for key, value in settings.model.options.items() if key not in _FIRST_WEIGHTS}
+    return settings.model_copy(update={"model": settings.model.model_copy(update={"options": options})})
+
+
 def restore(weights: Weights, settings: RunSettings) -> nn.Module:
-    """The trained network of a run."""
-    spec = spec_of(weights, settings)
-    network = build_network(
-        settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
-    )
+    """The trained network of a run; nothing is fetched for it.
+
+    Raises:
+        InputError: it is code that the user has not named, or cannot be built, or the weights are of another.
+    """
+    spec, settings = spec_of(weights, settings), trained(settings)
+    with from_folder():
+        network = build_network(
+            settings.model, len(spec.classes), spec.image_size, seed=settings.seeds.init, precision=settings.precision
+        )
     fit(network, weights.tensors, "the run's weights", settings.model.name)
     return network
 

@@ -23,8 +23,8 @@ import regrow
 from regrow import files
 from regrow.data.spec import DataSpec
 from regrow.errors import DataError, InputError, RegrowError
-from regrow.models.user import is_users, source_digest, source_file
-from regrow.study.execute import restore, spec_of
+from regrow.models.user import is_users, named, source_digest, source_file
+from regrow.study.execute import restore, spec_of, trained
 from regrow.study.networks import settings_of
 from regrow.training.checkpoint import Weights, load_weights, save_compact_weights
 from regrow.training.settings import RunSettings
@@ -33,8 +33,6 @@ __all__ = ["CARD", "CONFIG", "WEIGHTS", "Saved", "from_pretrained", "save_pretra
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 MODEL_TYPE = "regrow"
-#: Options of a network that say where its first weights come from: trained ones need none, and nothing is fetched.
-_FIRST_WEIGHTS = ("pretrained", "checkpoint_path")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def save_pretrained(weights: Weights, folder: Path, *, file: Path) -> Saved:
         RegrowError: what was written gives other outputs.
     """
     weights = replace(weights, meta=_without_places(weights.meta))
-    settings = _trained(settings_of(weights, file))
+    settings = trained(settings_of(weights, file))
     spec = _spec(weights, settings, file)
     model = restore(weights, settings)
     save_compact_weights(folder / WEIGHTS, weights)
@@ -125,10 +123,11 @@ def from_pretrained(folder: str | Path, *, network: str | None = None) -> nn.Mod
         )
     config, weights = files.read_json(place / CONFIG), load_weights(place / WEIGHTS)
     _check(config, weights, place)
-    settings = _trained(settings_of(weights, place / WEIGHTS))
+    settings = trained(settings_of(weights, place / WEIGHTS))
     _spec(weights, settings, place / WEIGHTS)
     _check_network(settings.model.name, network, config, place)
-    return restore(weights, settings).eval()
+    with named(network):
+        return restore(weights, settings).eval()
 
 
 def _check(config: Any, weights: Weights, place: Path) -> None:
@@ -165,12 +164,6 @@ def _network_file(name: str) -> dict[str, Any] | None:
         return None
     source = source_file(name)
     return {"name": None if source is None else source.name, "sha256": source_digest(name)}
-
-
-def _trained(settings: RunSettings) -> RunSettings:
-    """The settings without what only untrained weights need."""
-    options = {key: value for key, value in settings.model.options.items() if key not in _FIRST_WEIGHTS}
-    return settings.model_copy(update={"model": settings.model.model_copy(update={"options": options})})
 
 
 def _spec(weights: Weights, settings: RunSettings, file: Path) -> DataSpec:

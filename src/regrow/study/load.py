@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from regrow import data, files
 from regrow.errors import DataError, InputError
+from regrow.models.user import named
 from regrow.study.cells import CellSet, open_cells
 from regrow.study.execute import run_answers
 from regrow.study.kinds import kind_of
@@ -28,7 +29,7 @@ _CLIPS = 6  # dimensions of clips with several views each
 Kernels = dict[str, npt.NDArray[np.integer[Any]]]
 
 
-def load_study(folder: Path, *, only: str | None = None) -> StudyView:
+def load_study(folder: Path, *, only: str | None = None, network: str | None = None) -> StudyView:
     """Read everything a report shows of a study, finished or not, from its store or its published summaries.
 
     Of a run whose files cannot be read, or do not belong together, only that is known: it is ``damaged`` and says why.
@@ -36,11 +37,18 @@ def load_study(folder: Path, *, only: str | None = None) -> StudyView:
     Args:
         folder: of the study.
         only: name of the one run that is read, of a study that is no summary; None = all.
+        network: ``module:function`` of your own that the recipe names, where its runs cannot be told without it: what
+            a folder says is never imported.
 
     Raises:
-        InputError: no study in the folder, or summaries of an earlier regrow.
+        InputError: no study in the folder, or summaries of an earlier regrow, or a network that is not named.
         DataError: a file of the study as a whole is damaged.
     """
+    with named(network):
+        return _load(folder, only)
+
+
+def _load(folder: Path, only: str | None) -> StudyView:
     if is_published(folder):
         return load_summaries(folder)
     store = Store(folder)
@@ -85,7 +93,7 @@ def load_study(folder: Path, *, only: str | None = None) -> StudyView:
             "n_train": recipe.data.train_images or spec.splits["train"],
             "n_test": recipe.data.test_images or spec.splits["test"],
             "classes": list(spec.classes),
-            "note": f"{spec.citation} {spec.licence}",
+            "note": f"{spec.name}: {spec.citation}. Terms: {spec.licence or 'not known'}.",
             **({} if spec.modality == "image" else {"modality": spec.modality}),
         },
         runs=runs,

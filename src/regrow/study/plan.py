@@ -58,7 +58,7 @@ class PlannedRun:
 
 #: What an axis may vary. Other keys belong to the study as a whole: its test images, its precision, its page.
 AXES = ("model.", "sparse.", "training.", "data.train_images")
-NO_AXES = ("training.precision", "training.channels_last", "training.checkpoint_seconds", "training.log_every")
+NO_AXES = tuple(f"training.{name}" for name in arms.OF_THE_STUDY)
 
 
 def expand(recipe: Recipe, precision: Precision, size: DataSize | None = None) -> list[PlannedRun]:

@@ -86,7 +86,7 @@ def rehearse(
         trainer = Trainer(settings, repeated, Path(folder))
         trainer.model.train()
         start = time.perf_counter()
-        loss, _ = trainer._one_step()
+        loss, _ = trainer.one_step()
         value = float(loss)
         seconds = time.perf_counter() - start
         exact, updates = _is_exact(trainer), trainer.sparsifier.update_count

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from regrow import data, files, models
 from regrow.data.spec import NOUNS, DataSpec
 from regrow.errors import DataError, InputError, RunFailedError
+from regrow.models.user import named, named_in
 from regrow.study import recipe as recipes
 from regrow.study.arms import require_fitting
 from regrow.study.budget import H100_FLOPS, budget
@@ -158,11 +159,11 @@ def plan_study(
                 modality=spec.modality,
                 forward_flops=next(iter(details.values()))["flops"]["forward_dense"],
                 also=[run.settings.model for run in runs],
+                steps=max(detail["steps"] for detail in details.values()),
             )
     precision, probe = arithmetic
     runs = expand(recipe, precision, size)
-    chosen = precision.dtype + (" channels_last" if precision.channels_last else "")
-    step_s, jobs = probe["step_s"][chosen], jobs or default_jobs(recipe.resources)
+    step_s, jobs = probe["step_s"][precision.words], jobs or default_jobs(recipe.resources)
     total = sum(detail["steps"] * detail["passes"] for detail in details.values()) * step_s
     cost = budget(runs, details, n_cells=n_cells, n_test=n_test * spec.views, trains=recipe.runs_of is None)
     return Plan(
@@ -258,10 +259,35 @@ def run_study(
         RunFailedError: some runs failed; says which and how to go on.
         InputError: names, values, data or resources that cannot be had.
     """
+    with named(*named_in(recipe.resolved())):
+        return _run_study(
+            recipe,
+            folder,
+            console,
+            engine=engine or LocalEngine(jobs),
+            data_root=data_root,
+            trained=trained,
+            summaries=summaries,
+            only_prepare=only_prepare,
+            after=after,
+        )
+
+
+def _run_study(
+    recipe: Recipe,
+    folder: Path,
+    console: Console,
+    *,
+    engine: Engine,
+    data_root: Path | None,
+    trained: Path | None,
+    summaries: Path | None,
+    only_prepare: bool,
+    after: Callable[[Store], None],
+) -> Store:
     from regrow.study.making import make_cells
     from regrow.study.taken import published, take
 
-    engine = engine or LocalEngine(jobs)
     jobs = engine.slots(recipe.resources)
     store, plan, source = Store(folder), None, None
     earlier = None if summaries is None else published(summaries, recipe)
@@ -357,7 +383,7 @@ def _create(store: Store, plan: Plan, data_root: Path | None, earlier: Store | N
 
 def _left(store: Store, planned: Sequence[PlannedRun], cells: CellSet) -> list[Path]:
     """Folders of the runs that are neither done nor taken, and of those that they start from."""
-    from regrow.study.execute import is_complete
+    from regrow.study.execute import is_complete, require_named_network
     from regrow.study.taken import require_same_images, still_needed, taken_runs
 
     taken, recipe = taken_runs(store), store.recipe()
@@ -367,7 +393,10 @@ def _left(store: Store, planned: Sequence[PlannedRun], cells: CellSet) -> list[P
         run.name for run in planned if run.name not in used and not is_complete(store.run(run.name), cells, recipe)
     ]
     wanted = {*unfinished, *still_needed(used, planned, unfinished)}
-    return [store.run(run.name) for run in planned if run.name in wanted]
+    left = [store.run(run.name) for run in planned if run.name in wanted]
+    for folder in left:  # what `run.json` says of the network may have been put there by another than this study
+        require_named_network(folder)
+    return left
 
 
 def _require_done(store: Store, failed: Sequence[str], planned: int) -> None:

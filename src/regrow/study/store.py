@@ -194,10 +194,17 @@ class Store:
         return {name: get_state(self.run(name)) for name in self.load()["runs"]}
 
     def planned(self) -> list[PlannedRun]:
-        """The runs of the study, in the order in which they are started."""
+        """The runs of the study, in the order in which they are started.
+
+        Raises:
+            InputError: they cannot be told without importing a network that the user has not named.
+        """
+        from regrow.models.user import from_folder  # needs torch, which most of a store does not
+
         known = self.load().get("data")
         size = None if known is None else DataSize(**{**known, "input_shape": tuple(known["input_shape"])})
-        return expand(self.recipe(), self.precision(), size)
+        with from_folder():
+            return expand(self.recipe(), self.precision(), size)
 
     def require_recipe(self, recipe: Recipe) -> None:
         """Refuse to go on with a folder that another recipe made.

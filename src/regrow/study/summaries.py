@@ -175,11 +175,8 @@ def load_summaries(folder: Path) -> StudyView:
 
 
 def _planned(store: Store) -> dict[str, PlannedRun]:
-    """The runs of a study's recipe, which may be a stranger's."""
-    from regrow.models.user import without_code
-
-    with without_code():
-        return {run.name: run for run in store.planned()}
+    """The runs of a study's recipe by their names."""
+    return {run.name: run for run in store.planned()}
 
 
 def _read(store: Store, name: str, planned: Callable[[], Mapping[str, PlannedRun]]) -> RunView:

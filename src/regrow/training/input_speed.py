@@ -33,7 +33,7 @@ from regrow.errors import InputError
 from regrow.training.augmenting import batch_options
 from regrow.training.inputs import check, geometry_of, make_batches
 from regrow.training.loop import make_fabric
-from regrow.training.probe import Stepper, choose_precision, name_of
+from regrow.training.probe import Stepper, choose_precision
 from regrow.training.settings import Precision, RunSettings
 
 #: Examples that are used again and again, about so many: enough for sizes and codings to even out.
@@ -204,7 +204,7 @@ def measure(
         packed=of("packed"),
         packed_side=side,
         training=median["training"],
-        precision=name_of(precision),
+        precision=precision.words,
         workers=used,
         processor_us={name: statistics.median(values) for name, values in spent.items()},
         rounds=found,

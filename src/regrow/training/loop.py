@@ -20,6 +20,7 @@ from regrow.data.spec import ImageSet
 from regrow.errors import RegrowError
 from regrow.training.averaging import Average, find_classifier, watched
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from regrow.training.compiling import begin_pass, compiled, mode_of
 from regrow.training.controls import ascended, l1_penalty
 from regrow.training.film import FILM, FilmRecorder
 from regrow.training.inputs import classes_of, make_batches, memorised, unaugmented
@@ -117,7 +118,8 @@ class Trainer:
         )
         self.network, self.optimizer = network, optimizer
         self.average = None if train.ema is None else Average(network, train.ema, self.sparsifier)
-        self.model, self.stepper = self.fabric.setup(network, optimizer)
+        self._mode = mode_of(train, settings.precision)
+        self.model, self.stepper = self.fabric.setup(compiled(network, self._mode), optimizer)
         self._maskable = [p for name, p in network.named_parameters() if name in self.sparsifier.densities]
         self.film = FilmRecorder(folder / FILM, self.sparsifier)
         self.step, self.elapsed_s, self._written = self.length.first, 0.0, 0
@@ -176,7 +178,7 @@ class Trainer:
         self.model.train()
         while self.step < self.length.last:
             self._keep_weights()
-            loss, hits = self._one_step()
+            loss, hits = self.one_step()
             window += loss
             correct += hits
             self.step += 1
@@ -214,7 +216,11 @@ class Trainer:
         if path is not None and not path.exists():
             save_weights(path, self.network, self.sparsifier.masks, {**self._meta(), "step": self.step})
 
-    def _one_step(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def one_step(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step, that of ``self.step``, which the caller counts on; its loss and number of right answers.
+
+        Both stay on the device: nothing here waits for it.
+        """
         train = self.settings.training
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.length.total, train)
@@ -237,6 +243,7 @@ class Trainer:
         self.stepper.zero_grad()
         total, right = torch.zeros((), device=labels.device), torch.zeros((), dtype=torch.long, device=labels.device)
         for part, wanted in parts(inputs, labels, train.accumulate):
+            begin_pass(self._mode)
             loss, logits = self._loss(self.model, part, wanted)
             if len(wanted) != len(labels):
                 loss = loss * (len(wanted) / len(labels))  # parts add up to the mean over the batch
@@ -291,7 +298,7 @@ class Trainer:
         self.model.eval()
         examples = memorised(self.images)
         hits = start = 0
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
             for inputs in unaugmented(examples, self.settings, self.fabric.device):
                 predicted = classes_of(self.model(inputs), examples.spec.views).cpu()
                 hits += int((predicted == torch.from_numpy(examples.labels[start : start + len(predicted)])).sum())

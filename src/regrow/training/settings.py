@@ -259,6 +259,10 @@ class TrainingSettings(Settings):
     supcon: SupConSettings | None = None
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="auto = timed when planned")
     channels_last: Literal["auto", "yes", "no"] = Field(default="auto", description="auto = timed when planned")
+    compile: Literal["auto", "no", "default", "reduce-overhead"] = Field(
+        default="auto",
+        description="mode of torch.compile; reduce-overhead: CUDA graphs; auto = timed when planned, on an accelerator",
+    )
     checkpoint_seconds: float = Field(default=30.0, gt=0, description="longest time between two checkpoints")
     log_every: int = Field(default=50, ge=1, description="steps between two lines of metrics.jsonl")
 
@@ -288,6 +292,13 @@ class Precision(Settings):
 
     dtype: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
+    compile: Literal["no", "default", "reduce-overhead"] = "no"
+
+    @property
+    def words(self) -> str:
+        """The arithmetic in words, e.g. ``bf16 channels_last``."""
+        compiled = {"no": "", "default": " compiled", "reduce-overhead": " CUDA graphs"}[self.compile]
+        return self.dtype + (" channels_last" if self.channels_last else "") + compiled
 
 
 #: Settings of training that were added after the first studies, and what was done before.
@@ -298,6 +309,9 @@ _LATER_OF_MODEL: dict[str, Any] = {"dropout": 0.0, "blurpool": False}
 
 #: The same of the method.
 _LATER_OF_METHOD: dict[str, Any] = {"drop_end": 0.0}
+
+#: The same of the arithmetic.
+_LATER_OF_PRECISION: dict[str, Any] = {"compile": "no"}
 
 #: Of the augmentation, what was there from the first study on; the rest is left out where it is off.
 _FIRST_AUGMENT = {"flip", "crop"}
@@ -327,9 +341,10 @@ class RunSettings(Settings):
     def identity(self) -> dict[str, Any]:
         """The settings without what leaves the bits alone (logging, checkpoint times, labels)."""
         values = self.model_dump(mode="json")
-        for key in ("checkpoint_seconds", "log_every", "precision", "channels_last"):
+        for key in ("checkpoint_seconds", "log_every", "precision", "channels_last", "compile"):
             del values["training"][key]
-        for part, later in (("training", _LATER), ("model", _LATER_OF_MODEL), ("method", _LATER_OF_METHOD)):
+        added = {"training": _LATER, "model": _LATER_OF_MODEL, "method": _LATER_OF_METHOD}
+        for part, later in {**added, "precision": _LATER_OF_PRECISION}.items():
             for key, default in later.items():  # runs of before these settings keep their identity
                 if values[part][key] == default:
                     del values[part][key]

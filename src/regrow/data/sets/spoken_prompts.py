@@ -1,13 +1,15 @@
 """``spoken_prompts``: telephone prompts of five voices, Debian's packages asterisk-core-sounds-{en,es,fr,it,ru}-wav.
 
-The packages are fetched by whoever wants them, never by regrow, and their sounds (CC-BY-SA, CC-BY) are not shipped:
+The packages are fetched by whoever wants them, never by regrow, and their sounds (CC-BY-SA, CC-BY) are not shipped.
+This makes the folder under a data root:
 
     cd DATA && mkdir asterisk-core-sounds && cd asterisk-core-sounds
     apt-get download asterisk-core-sounds-{en,es,fr,it,ru}-wav
     for package in *.deb; do dpkg-deb --extract $package .; done
 
 An example is one second of a recording; what is asked is which of the five voices it is. Each speaks a language of its
-own, and two of them, en and es, are one person (the credits in the packages name Allison Smith for both).
+own, and they are of four people: the credits in the packages name Allison Smith for en and es, June Wallack for fr,
+Carlo Flora for it, and for ru no speaker but who provided the recordings, Maxim Topal.
 """
 
 from __future__ import annotations
@@ -46,16 +48,16 @@ SPEC = DataSpec(
     splits={"train": 9_716, "test": 2_499},
     padding="zero",
     citation="Asterisk core sounds, Debian packages asterisk-core-sounds-{en,es,fr,it,ru}-wav",
-    licence="CC-BY-SA-3.0, the Russian ones CC-BY-3.0; fetched by their user, not shipped",
+    licence="en, es and fr CC-BY-SA-3.0, it and ru CC-BY-3.0; fetched by their user, not shipped",
     hint=(
         f"in a folder {FOLDER} under a data root (--data-root, REGROW_DATA or ~/.cache/regrow/data): `apt-get download "
         "asterisk-core-sounds-{en,es,fr,it,ru}-wav`, then `dpkg-deb --extract FILE .` of each; or name the generated "
         "set: data: {name: tones}."
     ),
     caveat=(
-        "spoken_prompts asks for the voice, not the language: each of the five speaks one language in one studio, and "
-        "those of en and es are one person, by the credits of the packages; a network may go by speaker, language or "
-        "room. No prompt is in both parts, but all recordings of a voice are alike"
+        "spoken_prompts asks for the voice, not the language: each of the five speaks one language in recordings of "
+        "its own, and they are of four people, those of en and es of one, by the credits of the packages; a network "
+        "may go by speaker, language or room. No prompt is in both parts, but all recordings of a voice are alike"
     ),
     modality="audio",
 )

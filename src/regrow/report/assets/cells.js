@@ -1,5 +1,5 @@
 
-// The images behind a point: clean and at every severity, from the strip of examples further down the page.
+// The examples behind a point, as pictures: clean and at every severity, from the strip of examples further down the page.
 const dialog = document.getElementById("cell");
 let opener = null;
 
@@ -32,7 +32,7 @@ const fillCell = (corruption, severity) => {
     }
     body.append(line);
   }
-  if (!body.childElementCount) body.textContent = "No image of this corruption was kept.";
+  if (!body.childElementCount) body.textContent = "No example of this corruption was kept.";
 };
 
 const showCell = (datum, figure) => {
