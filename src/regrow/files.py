@@ -21,6 +21,7 @@ import struct
 import tarfile
 import tempfile
 import urllib.request
+import weakref
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -160,6 +161,29 @@ def read_lines(path: Path) -> list[Any]:
 def keep_lines(path: Path, keep: Iterable[object]) -> None:
     """Replace a JSON-lines file by the given rows, atomically."""
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in keep))
+
+
+class Lines:
+    """A JSON-lines file that this process goes on with.
+
+    Rows go to the very file that was made here, whatever has its name by now: a process that was cut off from a shared
+    folder and comes back late does not write among the rows of the process that took over.
+
+    Args:
+        path: the file.
+        keep: rows that it begins with, instead of those that it has.
+    """
+
+    def __init__(self, path: Path, keep: Iterable[object]) -> None:
+        keep_lines(path, keep)
+        self._handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+        weakref.finalize(self, os.close, self._handle)
+
+    def append(self, rows: Iterable[object]) -> None:
+        """Append rows."""
+        left = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+        while left:
+            left = left[os.write(self._handle, left) :]
 
 
 def inside(folder: Path, name: str) -> Path:

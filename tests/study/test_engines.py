@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from regrow import files
 from regrow.cli import run as command
 from regrow.cli.app import app
 from regrow.errors import BusyError, InputError, UnknownNameError
+from regrow.study import execute as execution
 from regrow.study import recipe as recipes
-from regrow.study.engines import cluster
+from regrow.study.engines import cluster, process, worker
 from regrow.study.engines.choice import opened
 from regrow.study.engines.engine import Event, execute_all
 from regrow.study.engines.local import default_jobs
@@ -28,6 +30,7 @@ from regrow.study.making import make_cells
 from regrow.study.recipe import Recipe, Resources
 from regrow.study.run import plan_study, run_study
 from regrow.study.store import Store, get_state, set_state
+from regrow.training.loop import Progress
 
 # ---- order
 
@@ -142,22 +145,60 @@ def prepared(recipe: Recipe, folder: Path) -> list[Path]:
     return [store.run(run.name) for run in store.prepare()]
 
 
-def test_a_run_that_was_taken_over_is_left_to_its_new_owner(light: Callable[..., Recipe], folder: Path) -> None:
-    """As after a node was cut off: its lock has lapsed, another node has begun the run again, the first comes back."""
-    run = prepared(light(), folder)[0]
-    left: dict[str, bytes] = {}
+@pytest.fixture(scope="module")
+def prepared_once(light: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared(light(), tmp_path_factory.mktemp("prepared") / "study")[0]
 
-    def come_back_late(progress: object) -> None:
-        if not left:
-            set_state(run, "running")
-            left.update({str(p): p.read_bytes() for p in run.rglob("*") if p.is_file()})
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "analyse"])
+def test_a_run_that_was_taken_over_is_left_to_its_new_owner(prepared_once: Path, tmp_path: Path, stage: str) -> None:
+    """As after a node was cut off: its lock lapses, another process does the run, and then the first comes back."""
+    study = Path(shutil.copytree(prepared_once.parents[1], tmp_path / "study"))
+    run, left = study / "runs" / prepared_once.name, dict[str, bytes]()
+
+    def come_back_late(progress: Progress) -> None:
+        if progress.stage == stage and not left:
+            (run / ".lock").unlink()
+            execute(run)
+            left.update(contents(run))
 
     with pytest.raises(BusyError, match="taken over"):
         execute(run, report=come_back_late)
-    assert get_state(run) == {"state": "running", "reason": "", "attempts": 2}
-    written = {str(p) for p in run.rglob("*") if p.is_file() and left.get(str(p)) != p.read_bytes()}
-    assert {Path(name).name for name in written} <= {"metrics.jsonl", "history.jsonl", "checkpoint.pt"}
-    assert not (run / "model.safetensors").exists()
+    assert get_state(run) == {"state": "done", "reason": "", "attempts": 2}
+    now = contents(run)
+    changed = {name for name in now.keys() | left.keys() if now.get(name) != left.get(name)}
+    assert changed <= {"checkpoint.pt"}  # of an earlier step of the same way
+    steps = [row["step"] for row in files.read_lines(run / "metrics.jsonl")]
+    assert steps == [50, 100, 150, 200]
+
+
+def test_a_run_that_another_process_works_on_keeps_its_state(
+    prepared_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As when a node was given up while a run's process goes on there: the second does not get hold of the run."""
+    study = Path(shutil.copytree(prepared_once.parents[1], tmp_path / "study"))
+    run = study / "runs" / prepared_once.name
+    monkeypatch.setattr(execution, "LAPSE_S", 0.0)
+    monkeypatch.setattr(worker, "_end_with_parent", lambda: None)
+    set_state(run, "running")
+    before = get_state(run)
+    with files.owned(run, "run"):
+        code = worker.main([str(run)])
+    said = capsys.readouterr().err.strip()
+    assert "worked on by another process" in said
+    assert process.fault(run, code, said) == said
+    assert get_state(run) == before
+    monkeypatch.setattr(process, "start", lambda *arguments: subprocess.Popen(["true"]))
+    monkeypatch.setattr(process, "follow", lambda *arguments: (code, said))
+    monkeypatch.setattr(cluster, "require_shared", lambda *arguments: None)
+    call = cluster._Call({}, None, tmp_path, {}, {})
+    board = SimpleNamespace(tell=SimpleNamespace(remote=lambda *arguments: None))
+    with pytest.raises(cluster.ProcessLostError, match="another process"):  # which Ray tries again
+        cluster._execute(run, call, board)
 
 
 def test_a_run_goes_on_among_the_halves_of_what_was_being_written(light: Callable[..., Recipe], folder: Path) -> None:

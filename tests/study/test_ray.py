@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,11 @@ import torch
 import yaml
 
 from regrow import files
+from regrow.cli import run as command
+from regrow.errors import RunFailedError
+from regrow.study.engines.choice import opened
+from regrow.study.engines.engine import Event
+from regrow.study.execute import execute
 from regrow.study.recipe import Recipe
 from regrow.study.run import run_study
 from regrow.study.store import get_state
@@ -32,52 +35,68 @@ if importlib.util.find_spec("ray") is None:
 
 pytestmark = pytest.mark.system
 
-#: Long enough to be killed in mid-run.
-STEPS = 2500
-
 #: Three nodes in processes of their own, with one core each, until standard input closes; Ray itself is noisy.
 CLUSTER = """
-import json, socket, sys
+import json, sys, threading
+from ray import _raylet
+from ray._private import services
 from ray.cluster_utils import Cluster
-PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
 
-def node():
-    # with ports of ours a node does not wait for those that its agents find, on a busy machine in vain
-    held = [socket.create_server(("", 0)) for _ in PORTS]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20, **dict(zip(PORTS, ports))}
+# A node aborts where its agents (of a dashboard, of runtime environments) have not named their ports after 15 seconds:
+# that happens on a busy machine, for each imports all of Ray. Nothing here asks them anything, so they are not started.
+PORTS = {"metrics_agent_port": -1, "metrics_export_port": -1, "dashboard_agent_listen_port": -1,
+         "runtime_env_agent_port": 9}
+AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
+start_process = services.start_ray_process
 
-cluster = Cluster(initialize_head=True, head_node_args=node())
-for _ in range(2):
-    cluster.add_node(**node())
-pids = {node.unique_id: node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()}
+def start(command, *others, **options):
+    said = dict(word.split("=", 1) for word in command if "=" in word)
+    if said.keys() >= set(AGENTS):
+        for name, port in PORTS.items():
+            _raylet.persist_port(said["--session_dir"], said["--node_id"], name, port)
+        command = [f"{name}=sleep infinity" if (name := word.split("=")[0]) in AGENTS else word for word in command]
+    return start_process(command, *others, **options)
+
+if hasattr(_raylet, "persist_port"):  # younger than the lowest version of Ray
+    services.start_ray_process = start
+    services.start_api_server = lambda *others, **options: (None, None)
+
+cluster = Cluster()
+for _ in range(3):
+    cluster.add_node(num_cpus=1, include_dashboard=False, include_log_monitor=False, no_monitor=True,
+                     object_store_memory=80 * 2**20)
+raylets = {node.unique_id: node.all_processes["raylet"][0].process for node in cluster.list_all_nodes()}
+for raylet in raylets.values():  # a dead one that nobody has waited for looks alive to its workers
+    threading.Thread(target=raylet.wait, daemon=True).start()
+pids = {node: raylet.pid for node, raylet in raylets.items()}
 print(json.dumps({"address": cluster.address, "pids": pids}), flush=True)
 sys.stdin.read()
 cluster.shutdown()
 """
 
-#: `regrow study` without its page: the news of the runs on standard output.
+#: What makes Ray see a lost node soon; a slow one keeps its time to answer.
+SOON = {
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "2",
+    "RAY_health_check_timeout_ms": "60000",
+}
+
+#: `regrow study` without its page, to be killed.
 DRIVER = """
 import json, sys
 from pathlib import Path
-from regrow.errors import RegrowError
 from regrow.study import recipe as recipes
 from regrow.study.engines.choice import opened
 from regrow.study.run import run_study
 class Console:
     def say(self, text): pass
     def stage(self, text, done, total): pass
-    def event(self, event): print(json.dumps([event.run, event.kind, event.progress]), flush=True)
+    def event(self, event): pass
 recipe, out, address = sys.argv[1:]
-try:
-    with opened("ray", address=address) as engine:
-        import ray
-        print(json.dumps(ray.get_runtime_context().get_node_id()), flush=True)
-        run_study(recipes.load(recipe), Path(out), Console(), engine=engine)
-except RegrowError as error:
-    sys.exit(str(error))
+with opened("ray", address=address) as engine:
+    import ray
+    print(json.dumps(ray.get_runtime_context().get_node_id()), flush=True)
+    run_study(recipes.load(recipe), Path(out), Console(), engine=engine)
 """
 
 
@@ -96,6 +115,8 @@ def three_nodes(cache: Path) -> Iterator[Nodes]:
     token.write_text("ab" * 32)
     token.chmod(0o600)
     with pytest.MonkeyPatch.context() as patch:  # for the drivers, too
+        for name, value in SOON.items():
+            patch.setenv(name, value)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_TMPDIR", str(folder))
         patch.setenv("RAY_AUTH_MODE", "token")
@@ -128,28 +149,35 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="module")
 def recipe(light: Callable[..., Recipe]) -> Recipe:
-    """Four runs."""
-    return light(steps=STEPS, seeds=[0, 1])
+    """A run for each node."""
+    return light(steps=400, methods=["dense", "rigl", "set"])
 
 
-class Silent:
-    """A console that nobody looks at."""
+class Console:
+    """Keeps the news of the runs."""
+
+    def __init__(self) -> None:
+        self.news: list[tuple[str, str]] = []
 
     def say(self, text: str) -> None: ...
 
     def stage(self, text: str, done: int, total: int) -> None: ...
 
-    def event(self, event: object) -> None: ...
+    def event(self, event: Event) -> None:
+        self.news.append((event.run, event.kind))
 
 
 @pytest.fixture(scope="module")
 def _reference(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_study(recipe, tmp_path_factory.mktemp("reference") / "study", Silent(), jobs=2).folder
+    study = run_study(recipe, tmp_path_factory.mktemp("reference") / "study", Console(), only_prepare=True)
+    for run in study.runs.iterdir():
+        execute(run)
+    return study.folder
 
 
 @pytest.fixture
 def reference(_reference: Path, tmp_path: Path) -> Path:
-    """The study as the local engine leaves it."""
+    """The study without an engine, one run after another in this process."""
     return Path(shutil.copytree(_reference, tmp_path / "reference"))
 
 
@@ -169,42 +197,82 @@ class Driver:
         assert self.process.stdout is not None
         self.home = json.loads(self.process.stdout.readline() or "null")
 
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
+    def close(self) -> None:
+        """Kill it."""
+        self.process.kill()
         self.process.communicate()
 
-    def end(self) -> tuple[int, list[tuple[str, str]], str]:
-        """Exit code, (run, kind) of all news in their order, and what went wrong."""
-        said, errors = self.process.communicate()
-        news = [json.loads(line) for line in said.splitlines() if line.startswith("[")]
-        return self.process.returncode, [(run, kind) for run, kind, _ in news], errors
+    def lose_a_node(self) -> Lost:
+        """Kill all processes of a node in mid-run, neither of the head nor of the driver's; the run that they took."""
+        node, lost = self._stop_a_run([node for node in list(self.nodes.pids)[1:] if node != self.home])
+        raylet = psutil.Process(self.nodes.pids.pop(node))
+        for process in [raylet, *raylet.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        return lost
 
-    def training(self, nodes: Collection[str]) -> tuple[str, Path]:
-        """Wait for a run of one of these nodes that has left a checkpoint: its node, and its folder."""
+    def lose_itself(self, lost: Lost) -> Lost:
+        """Kill the driver once a run that was lost before has gone on elsewhere, in mid-run again."""
+        _, again = self._stop_a_run(list(self.nodes.pids), lost)
+        worker = again.process.parent()
+        self.close()
+        assert worker is not None
+        worker.wait()  # the cluster ends it
+        again.process.resume()
+        again.process.wait()
+        assert get_state(again.run)["state"] == "running"
+        return again
+
+    def _stop_a_run(self, nodes: list[str], before: Lost | None = None) -> tuple[str, Lost]:
+        """Wait until a run of one of these nodes (or the one that was lost) has something to go on from; stop it there.
+
+        A process that is stopped is in mid-run, however long it takes on a busy machine to kill it.
+        """
+        runs, known = (None, 0) if before is None else ([before.run], len(before.log))
         while self.process.poll() is None:
-            for node in nodes:
-                for run in processes_of(self.nodes.pids[node]):
-                    if self.out in run.parents and (run / "checkpoint.pt").exists():
-                        return node, run
+            for run in runs or self.out.glob("runs/*"):
+                if len(checkpointed(run)) <= known:
+                    continue
+                for node in nodes:
+                    process = process_of(run, self.nodes.pids[node])
+                    if process is not None:
+                        process.suspend()
+                        if get_state(run)["state"] == "running":
+                            return node, Lost(run, process, checkpointed(run))
+                        process.resume()
             time.sleep(0.02)
-        raise AssertionError(self.end())
+        raise AssertionError(self.process.communicate())
 
 
-def processes_of(raylet: int) -> Iterator[Path]:
-    """Folders of the runs whose processes are below that of a node."""
+@dataclass
+class Lost:
+    """A run whose process was stopped: its folder, the process, and its log up to its checkpoint."""
+
+    run: Path
+    process: psutil.Process
+    log: list[str]
+
+    def went_on(self) -> bool:
+        """Whether it has gone on from its checkpoint: with speeds in the log, no two trainings write the same."""
+        return (self.run / "metrics.jsonl").read_text().splitlines()[: len(self.log)] == self.log
+
+
+def process_of(run: Path, raylet: int) -> psutil.Process | None:
+    """The process of a run, if it is below that of a node."""
     for process in psutil.Process(raylet).children(recursive=True):
-        try:
-            words = process.cmdline()
-        except psutil.Error:
-            continue
-        if "regrow.study.engines.worker" in words:
-            yield Path(words[words.index("regrow.study.engines.worker") + 1])
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[2:4] == ["regrow.study.engines.worker", str(run)]:
+                return process
+    return None
 
 
 def checkpointed(run: Path) -> list[str]:
-    """Lines of a run's log up to its checkpoint: with speeds in them, no two trainings write the same."""
+    """Lines of a run's log up to its checkpoint."""
+    if not (run / "checkpoint.pt").exists():
+        return []
     step = torch.load(run / "checkpoint.pt", weights_only=True)["step"]
-    return [line for line in (run / "metrics.jsonl").read_text().splitlines() if json.loads(line)["step"] <= step]
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    return [line.strip() for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
 
 
 def bits(folder: Path) -> dict[str, Any]:
@@ -219,89 +287,78 @@ def bits(folder: Path) -> dict[str, Any]:
     return found
 
 
-def require_whole(driver: Driver, reference: Path) -> dict[str, int]:
-    """Let a study end: every run once, with the bits of the local engine and no half of a file; attempts of each."""
-    code, news, errors = driver.end()
-    assert code == 0, errors
+def finish(nodes: Nodes, recipe: Recipe, out: Path) -> Console:
+    """Give the study's command in this process."""
+    console = Console()
+    with opened("ray", address=nodes.address) as engine:
+        run_study(recipe, out, console, engine=engine)
+    return console
+
+
+def require_whole(out: Path, reference: Path) -> dict[str, int]:
+    """A study has ended with the bits of another one and no half of a file; attempts of each run."""
     names = {path.name for path in (reference / "runs").iterdir()}
-    ends = [run for run, kind in news if kind == "done"]
-    assert len(ends) == len(set(ends))
-    for run in ends:
-        kinds = [kind for name, kind in news if name == run]
-        assert (kinds[0], kinds.count("started"), kinds[-1]) == ("started", 1, "done")
-    expected, found = bits(reference), bits(driver.out)
+    expected, found = bits(reference), bits(out)
     assert len([name for name in expected if name.endswith("model.safetensors")]) == len(names)
     assert found.keys() == expected.keys()
     assert {name for name in expected if expected[name] != found[name]} == set()
-    assert not list(driver.out.rglob("*.tmp"))
-    return {name: get_state(driver.out / "runs" / name)["attempts"] for name in names}
+    assert not list(out.rglob("*.tmp"))
+    states = {name: get_state(out / "runs" / name) for name in names}
+    assert {state["state"] for state in states.values()} == {"done"}
+    return {name: state["attempts"] for name, state in states.items()}
 
 
-def lose_a_node(driver: Driver) -> tuple[Path, list[str]]:
-    """Kill a node in mid-run, neither the head nor the driver's; the run, and its log up to the checkpoint."""
-    node, run = driver.training([node for node in list(driver.nodes.pids)[1:] if node != driver.home])
-    lines = checkpointed(run)
-    os.kill(driver.nodes.pids.pop(node), signal.SIGKILL)
-    return run, lines
+def lose_both(nodes: Nodes, recipe: Recipe, out: Path, reference: Path) -> dict[str, int]:
+    """A study loses a node, then its driver, and goes on; attempts of each run."""
+    with contextlib.closing(Driver(nodes, recipe, out)) as driver:
+        lost = driver.lose_a_node()
+        again = driver.lose_itself(lost)
+    left = [run.name for run in out.glob("runs/*") if get_state(run)["state"] != "done"]
+    news = finish(nodes, recipe, out).news
+    for run in left:
+        kinds = [kind for name, kind in news if name == run]
+        assert (kinds[0], kinds.count("started"), kinds.count("done"), kinds[-1]) == ("started", 1, 1, "done")
+    assert {run for run, _ in news} == set(left)
+    assert lost.went_on()
+    assert again.went_on()
+    attempts = require_whole(out, reference)
+    assert attempts[lost.run.name] == 3
+    return attempts
 
 
-@pytest.mark.slow  # on a busy machine its end was not always seen in time
-def test_a_node_is_killed(nodes: Nodes, recipe: Recipe, reference: Path, tmp_path: Path) -> None:
-    driver = Driver(nodes, recipe, tmp_path / "study")
-    run, lines = lose_a_node(driver)
-    attempts = require_whole(driver, reference)
-    # the run's own process may outlive its node here, where nodes share a machine: the second attempt then waits for it
-    assert attempts.pop(run.name) in (1, 2)
-    assert set(attempts.values()) == {1}
-    assert lines
-    assert (run / "metrics.jsonl").read_text().splitlines()[: len(lines)] == lines  # it went on from its checkpoint
+def test_a_study_loses_a_node_and_its_driver(nodes: Nodes, recipe: Recipe, reference: Path, tmp_path: Path) -> None:
+    lose_both(nodes, recipe, tmp_path / "study", reference)
 
 
-def test_the_driver_is_killed_and_started_again(nodes: Nodes, recipe: Recipe, reference: Path, tmp_path: Path) -> None:
-    killed = Driver(nodes, recipe, tmp_path / "study")
-    _, run = killed.training(nodes.pids)
-    lines = checkpointed(run)
-    killed.kill()
-    attempts = require_whole(Driver(nodes, recipe, tmp_path / "study"), reference)
-    assert attempts[run.name] == 2
-    assert (run / "metrics.jsonl").read_text().splitlines()[: len(lines)] == lines
-
-
-def test_a_run_that_fails_says_why_and_leaves_the_others(
-    nodes: Nodes, recipe: Recipe, reference: Path, tmp_path: Path
-) -> None:
+def test_a_run_that_fails_says_why_and_leaves_the_others(nodes: Nodes, recipe: Recipe, reference: Path) -> None:
     run = reference / "runs" / "dense-s0-seed0"
     content = files.read_json(run / "run.json")
     files.write_json(run / "run.json", {**content, "fingerprint": "0"})
     (run / "state.json").unlink()
-    code, news, errors = Driver(nodes, recipe, reference).end()
-    assert code == 1
-    assert news == [(run.name, "started"), (run.name, "failed")]
-    assert "1 of 4 runs failed (dense-s0-seed0: " in errors
-    assert "run.json was altered" in errors
+    with pytest.raises(RunFailedError, match=r"1 of 3 runs failed \(dense-s0-seed0: .*run\.json was altered"):
+        finish(nodes, recipe, reference)
     assert "altered" in get_state(run)["reason"]
+    others = [other for other in run.parent.iterdir() if other != run]
+    assert {get_state(other)["attempts"] for other in others} == {1}
 
 
-def test_what_no_node_holds_is_refused_before_anything_is_made(nodes: Nodes, recipe: Recipe, tmp_path: Path) -> None:
+def test_what_no_node_holds_is_refused_before_anything_is_made(
+    nodes: Nodes, recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, out = tmp_path / "large.yaml", tmp_path / "study"
     path.write_text(yaml.safe_dump({**recipe.resolved(), "resources": {"cpus": 64}}))
-    call = [sys.executable, "-c", "from regrow.cli import main; main()", "study", str(path), "--out", str(out)]
-    done = subprocess.run([*call, "--engine", "ray", "--address", nodes.address], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "a run takes 64 CPU, and no node of the cluster has that (at most 1 CPU)" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert command(["study", str(path), "--out", str(out), "--engine", "ray", "--address", nodes.address]) == 2
+    said = capsys.readouterr().err
+    assert "a run takes 64 CPU, and no node of the cluster has that (at most 1 CPU)" in said
+    assert len(said.strip().splitlines()) == 1
     assert not out.exists()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_twelve_runs_lose_a_node_and_their_driver(light: Callable[..., Recipe], tmp_path: Path) -> None:
-    recipe = light(steps=STEPS, methods=["dense", "static", "set", "rigl"], seeds=[0, 1, 2])
-    reference = run_study(recipe, tmp_path / "reference", Silent(), jobs=2).folder
+    recipe = light(steps=2500, methods=["dense", "static", "set", "rigl"], seeds=[0, 1, 2])
+    reference = run_study(recipe, tmp_path / "reference", Console(), jobs=2).folder
     with three_nodes(tmp_path / "cache") as nodes:
-        driver = Driver(nodes, recipe, tmp_path / "study")
-        lose_a_node(driver)
-        driver.training(nodes.pids)
-        driver.kill()
-        attempts = require_whole(Driver(nodes, recipe, tmp_path / "study"), reference)
+        attempts = lose_both(nodes, recipe, tmp_path / "study", reference)
     assert len(attempts) == 12

@@ -266,19 +266,24 @@ def analyse(subject: Subject, folder: Path, made_from: dict[str, Any], report: R
         marker.unlink(missing_ok=True)
         _write_kernel_maps(subject.weights, folder)
         files.write_json(marker, {**made_from, "versions": {}})
-    done: dict[str, int] = files.read_json(marker)["versions"]
     everything = analyses()
     for number, one in enumerate(everything):
         report(Progress("analyse", number, len(everything)))
-        if done.get(one.name) != one.version:
+        if _analysed(marker).get(one.name) != one.version:
             found = one.make(subject)
             if found is None:
                 (folder / f"{one.name}.json").unlink(missing_ok=True)
             else:
                 files.write_json(folder / f"{one.name}.json", found)
-            done[one.name] = one.version
-            files.write_json(marker, {**made_from, "versions": done})
+            # read anew, for a process that took this run over may have done more
+            files.write_json(marker, {**made_from, "versions": {**_analysed(marker), one.name: one.version}})
     report(Progress("analyse", len(everything), len(everything)))
+
+
+def _analysed(marker: Path) -> dict[str, int]:
+    """Version of each analysis that is there."""
+    found: dict[str, int] = files.read_json(marker)["versions"]
+    return found
 
 
 def _is_of(marker: Path, made_from: Mapping[str, Any]) -> bool:

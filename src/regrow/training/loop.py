@@ -154,11 +154,13 @@ class Trainer:
             self.step, self.elapsed_s = state["step"], state["elapsed_s"]
             self._since = state.get("since", self.step)  # checkpoints of before these were kept
             self._window = state.get("window", self._window)
-        for name in ("metrics.jsonl", "history.jsonl"):
-            rows = files.read_lines(self.folder / name)
-            files.keep_lines(self.folder / name, [row for row in rows if row["step"] <= self.step])
+        self._metrics, self._history = (self._cut_to_step(name) for name in ("metrics.jsonl", "history.jsonl"))
         self._written = len(self.sparsifier.history)
         self.film.resume()
+
+    def _cut_to_step(self, name: str) -> files.Lines:
+        path = self.folder / name
+        return files.Lines(path, [row for row in files.read_lines(path) if row["step"] <= self.step])
 
     def train(self) -> dict[str, Any]:
         """Train to the end and write ``model.safetensors``.
@@ -266,13 +268,13 @@ class Trainer:
             "density": self.sparsifier.density,
             "images_per_s": speed,
         }
-        files.append_lines(self.folder / "metrics.jsonl", [row])
+        self._metrics.append([row])
         self._write_history()
         return Progress("train", self.step, self.length.last, loss, accuracy, self.sparsifier.density, speed)
 
     def _write_history(self) -> None:
         rows = self.sparsifier.history
-        files.append_lines(self.folder / "history.jsonl", rows[self._written :])
+        self._history.append(rows[self._written :])
         self._written = len(rows)
 
     def _checkpoint(self) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from regrow import __version__, files
 from regrow.errors import BusyError, InputError, RunFailedError
 from regrow.extras import library
-from regrow.study.engines import process
+from regrow.study.engines import process, worker
 from regrow.study.engines.engine import Event
 from regrow.study.recipe import Resources
 from regrow.study.store import Store, set_state
@@ -43,7 +43,7 @@ _PLACES = ("REGROW_DATA", "XDG_CACHE_HOME", "PYTHONPATH")
 
 
 class ProcessLostError(Exception):
-    """A run's process was killed: by the system, where memory was short, say."""
+    """A run's process was killed (by the system, where memory was short, say), or did not get hold of the run."""
 
 
 @contextlib.contextmanager
@@ -271,6 +271,8 @@ def _execute(run: Path, call: _Call, board: Any) -> str:
         process.close(started)
     if code < 0:
         raise ProcessLostError(f"its process was killed by signal {-code}, {1 + RETRIES} times.")
+    if code == worker.BUSY:  # on a node that was given up it goes on as long as nobody has ended it there
+        raise ProcessLostError(last)
     return process.fault(run, code, last) if code else ""
 
 

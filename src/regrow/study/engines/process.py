@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from regrow.study.engines.worker import BUSY
 from regrow.study.store import get_state, set_state
 
 #: One thread: N runs side by side share the cores, and bits depend on the number of threads.
@@ -79,7 +80,12 @@ def close(process: subprocess.Popen[bytes]) -> None:
 
 
 def fault(run: Path, code: int, last: str) -> str:
-    """Why a run's process ended with a code other than 0, having printed ``last``; its state says so from then on."""
+    """Why a run's process ended with a code other than 0, having printed ``last``.
+
+    The run's state says so from then on, unless the run is another process's.
+    """
+    if code == BUSY:
+        return last
     reason: str = get_state(run)["reason"]
     if not reason:
         how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

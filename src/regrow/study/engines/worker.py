@@ -14,7 +14,10 @@ import threading
 import time
 from pathlib import Path
 
-from regrow.errors import RegrowError
+from regrow.errors import BusyError, RegrowError
+
+#: Exit code where another process has the run: its state is not ours to write.
+BUSY = 4
 
 
 def _end_with_parent() -> None:
@@ -24,7 +27,7 @@ def _end_with_parent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Execute a run; exit code 0 done, 1 or 2 failed (the reason is in its state and on standard error)."""
+    """Execute a run; exit code 0 done, 1 or 2 failed (the reason is in its state and on standard error), or BUSY."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
@@ -47,7 +50,7 @@ def main(arguments: list[str]) -> int:
         execute(Path(arguments[0]), Path(arguments[1]) if len(arguments) > 1 else None, report)
     except RegrowError as error:
         sys.stderr.write(f"{error}\n")
-        return error.exit_code
+        return BUSY if isinstance(error, BusyError) else error.exit_code
     return 0
 
 
