@@ -117,12 +117,15 @@ def test_a_registration_that_cannot_be_read_is_one_line(filled, verdict, rewrite
 
 
 def test_further_claims_are_exploratory_beside_registered_ones(filled) -> None:
-    study = filled(GOOD)
+    study = filled(GOOD, tier="T0", claim={"id": "C1"})
     extra = ClaimSettings.model_validate({"id": "mine", "title": "Mine", "metrics": [{"of": ["clean"]}]})
     registered, mine = judge(load_study(study.folder), [extra]).claims
     assert (registered.value, registered.registered) == ("supported", True)
     assert (mine.value, mine.registered) == ("inconclusive", False)
     assert "by its numbers supported" in mine.arms[0].reason
+    # a study of tier T0 says how far it is from the paper's claims, and nothing of the paper where a claim is another's
+    assert (registered.paper, mine.paper) == ("not testable at this tier", "")
+    assert ("The paper's claim" in registered.settle, "paper" in mine.settle) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_further_claims_are_exploratory_beside_registered_ones(filled) -> None:
     ],
 )
 def test_below_tier_one_a_study_speaks_of_itself(filled, verdict, tier, scope, paper) -> None:
-    found = verdict(filled(GOOD, tier=tier))
+    found = verdict(filled(GOOD, tier=tier, claim={"id": "C1"}))
     (claim,) = found.claims
     assert (claim.value, claim.scope, claim.paper) == ("supported", scope, paper)
     assert f"tier {tier}" in claim.arms[0].sentence

@@ -26,7 +26,7 @@ from regrow.verdict.arms import accuracy, complete
 from regrow.verdict.metrics import Metric, metric, types_of
 from regrow.verdict.model import Evidence
 from regrow.verdict.pools import Pool, named, references
-from regrow.verdict.words import listed, plural, probability, signed
+from regrow.verdict.words import listed, measured, plural, probability, signed
 
 
 @dataclass(frozen=True)
@@ -404,7 +404,7 @@ def _equivalence(case: Case) -> list[Evidence]:
                 continue
             text = (
                 f"{pool.label} minus {other.label}: 90 % interval {signed(test.low)} to {signed(test.high)}, "
-                f"{'inside' if test.equivalent else 'not inside'} +-{margin:g} {m.unit}; p {probability(test.p)}."
+                f"{'inside' if test.equivalent else 'not inside'} ±{measured(margin, m.unit)}; p {probability(test.p)}."
             )
             found.append(Evidence("equivalence", text, asdict(test)))
     return found

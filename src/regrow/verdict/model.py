@@ -157,7 +157,8 @@ class ClaimVerdict:
         value: supported (refuted, equivalent) only if every registered method is.
         headline: ``2 of 3 methods supported``.
         scope: ``of this study only`` below tier T1, else empty.
-        paper: what the study says of the paper's own claim, e.g. ``not testable at this tier``.
+        paper: what the study says of the claim as the paper makes it, e.g. ``not testable at this tier``; empty where
+            the paper does not make it.
         registered: whether it was registered before the first run; else the verdict is exploratory.
         metric: the metric in words.
         direction: ``greater``, ``not_below`` or ``equal``.

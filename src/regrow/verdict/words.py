@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from regrow.study.claims import ClaimSettings
+from regrow.study.claims import ClaimSettings, paper_claims
 from regrow.study.roles import WORDS
 from regrow.verdict.model import ArmVerdict, Comparison, Value
 
@@ -55,8 +55,15 @@ def headline(value: Value, arms: Sequence[ArmVerdict]) -> str:
 
 
 def of_paper(value: Value, claim: ClaimSettings, *, judges: bool) -> str:
-    """What a study says of the claim as its source makes it."""
+    """What a study says of the claim as the paper makes it; empty for a claim that the paper does not make."""
+    if claim.id not in paper_claims():
+        return ""
     return value if judges or value == "not testable" else "not testable at this tier"
+
+
+def measured(value: float, unit: str) -> str:
+    """A value with its unit, of one point in the singular."""
+    return f"{value:g} {unit.removesuffix('s') if value == 1 and unit == 'points' else unit}"
 
 
 def with_sentence(verdict: ArmVerdict, claim: ClaimSettings, tier: str) -> ArmVerdict:
@@ -100,13 +107,14 @@ def settle(claim: ClaimSettings, arms: Sequence[ArmVerdict], why_not: str, tier:
         most = max(unsure, key=lambda c: c.seeds_needed or 0)
         parts.append(
             f"{plural(max(most.seeds_needed or 0, claim.seeds), 'paired seed')} would see a difference of "
-            f"{most.sees:g} {most.unit} with a power of 80 % at the deviation found ({most.sd:.2g} for {most.arm})."
+            f"{measured(most.sees or 0.0, most.unit)} with a power of 80 % at the deviation found "
+            f"({most.sd:.2g} for {most.arm})."
         )
     if any(arm.reason == EXPLORATORY for arm in arms):
         parts.append("A study with other seeds that registers the claim before its first run.")
     absent = dict.fromkeys(name for arm in arms for name in arm.not_run)
     if absent and any(arm.value in ("supported", "inconclusive") for arm in arms):
         parts.append(f"Controls to add: {listed(list(absent), 'and')}.")
-    if tier.startswith("T0") and not why_not:
+    if tier.startswith("T0") and not why_not and claim.id in paper_claims():
         parts.append("The paper's claim needs a run of tier T1 or longer.")
     return " ".join(parts)

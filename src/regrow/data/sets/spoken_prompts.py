@@ -47,7 +47,10 @@ SPEC = DataSpec(
     std=(1.0,),
     splits={"train": 9_716, "test": 2_499},
     padding="zero",
-    citation="Asterisk core sounds, Debian packages asterisk-core-sounds-{en,es,fr,it,ru}-wav",
+    citation=(
+        "Asterisk core sounds, Debian packages asterisk-core-sounds-{en,es,fr,it,ru}-wav, recorded by Allison Smith "
+        "(en, es), June Wallack (fr) and Carlo Flora (it), and provided by Maxim Topal (ru)"
+    ),
     licence="en, es and fr CC-BY-SA-3.0, it and ru CC-BY-3.0; fetched by their user, not shipped",
     hint=(
         f"in a folder {FOLDER} under a data root (--data-root, REGROW_DATA or ~/.cache/regrow/data): `apt-get download "
