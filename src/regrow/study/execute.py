@@ -303,17 +303,19 @@ def _write_kernel_maps(weights: Weights, folder: Path) -> None:
     files.write_bytes(folder / "kernels.npz", buffer.getvalue())
 
 
-def run_answers(run: Path, cells: CellSet) -> tuple[dict[Cell, npt.NDArray[np.bool_]], list[str]]:
+def run_answers(run: Path, cells: CellSet, digest: str) -> tuple[dict[Cell, npt.NDArray[np.bool_]], list[str]]:
     """Correct answers of every cell whose record was made from these weights and these images.
+
+    Args:
+        run: its folder.
+        cells: the images.
+        digest: of its weights.
 
     Returns:
         (corruption, severity) -> bool (n,), and a line for each record that is there and cannot be used: it counts as
         missing, and the study's command makes it again.
     """
-    weights, answers, damaged = run / "model.safetensors", {}, []
-    if not weights.exists():
-        return {}, []
-    digest = files.file_digest(weights)
+    answers, damaged = {}, []
     for cell, cell_digest in cells.digests.items():
         path = record_path(run / "records", cells.dataset, *cell)
         if not path.exists():

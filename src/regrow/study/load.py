@@ -179,8 +179,10 @@ def load_run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunVie
         plan, result, begun = (_json(folder / f"{name}.json") for name in ("plan", "result", "run"))
     except DataError as error:
         return RunView(**known, state="damaged", damaged=[error.message])
-    answers, damaged = run_answers(folder, cells) if cells else ({}, [])
-    kernels, sizes, found, lost = _analysed(folder, cells)
+    weights = folder / "model.safetensors"
+    digest = files.file_digest(weights) if weights.exists() else None
+    answers, damaged = run_answers(folder, cells, digest) if cells and digest else ({}, [])
+    kernels, sizes, found, lost = _analysed(folder, cells, digest)
     return RunView(
         **known,
         state=state["state"],
@@ -204,24 +206,26 @@ def load_run(folder: Path, planned: PlannedRun, cells: CellSet | None) -> RunVie
     )
 
 
-def _analysed(folder: Path, cells: CellSet | None) -> tuple[Kernels, dict[str, int], dict[str, Any], list[str]]:
+def _analysed(
+    folder: Path, cells: CellSet | None, digest: str | None
+) -> tuple[Kernels, dict[str, int], dict[str, Any], list[str]]:
     """Kernel maps, sizes and analyses of a run, and a line for each that cannot be used."""
     if not (folder / "analysis" / "made_from.json").exists():
         return {}, {}, {}, []
     try:
-        _require_current(folder, cells)
+        _require_current(folder, cells, digest)
         kernels, sizes = _kernels(folder / "analysis")
     except DataError as error:
         return {}, {}, {}, [error.message]
     return kernels, sizes, *_analyses(folder)
 
 
-def _require_current(folder: Path, cells: CellSet | None) -> None:
-    """Refuse analyses that were made from other weights or images than are there now."""
-    made_from, weights = _json(folder / "analysis" / "made_from.json") or {}, folder / "model.safetensors"
-    if not weights.exists():
-        raise DataError(f"{weights.name} is not there: nothing says what its records and analyses were made from.")
-    if made_from.get("weights") != files.file_digest(weights):
+def _require_current(folder: Path, cells: CellSet | None, digest: str | None) -> None:
+    """Refuse analyses that were made from other weights (of that digest) or images than are there now."""
+    made_from = _json(folder / "analysis" / "made_from.json") or {}
+    if digest is None:
+        raise DataError("model.safetensors is not there: nothing says what its records and analyses were made from.")
+    if made_from.get("weights") != digest:
         raise DataError("its analyses were made from another checkpoint.")
     if cells is not None and made_from.get("cells") != cells.digests[CLEAN]:
         raise DataError("its analyses were made from other test images.")
