@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import regrow
+from regrow import extras
 from regrow.study import recipe as recipes
 
 pytest.importorskip("hatchling", reason="hatchling is not installed (dependency group dev)")
@@ -171,6 +172,10 @@ def test_a_package_has_one_floor_wherever_it_is_named() -> None:
     for group, requirements in SETTINGS["dependency-groups"].items():
         for name, _, floor in (one.partition(">=") for one in requirements):
             assert floor == floors.get(name, floor), (group, name)
+
+
+def test_every_extra_is_known_to_those_who_tell_that_it_is_missing() -> None:
+    assert set(extras.EXTRA.values()) == set(extras.BRINGS) == set(PROJECT["optional-dependencies"]) - {"all"}
 
 
 def test_the_lowest_versions_are_those_of_all_extras_beside_pinned_tools() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from importlib import metadata
 from typing import Any
 
@@ -16,7 +17,32 @@ EXTRA = {
     "tensorboard": "tensorboard",
     "mlflow": "mlflow",
     "ray": "ray",
+    "av": "video",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "onnxruntime": "onnx",
+    "datasets": "hf",
 }
+#: Extra -> what it brings.
+BRINGS = {
+    "models": "networks of timm and torchvision",
+    "video": "corruptions of video files, and three of 3DCC",
+    "onnx": "export to ONNX",
+    "hf": "data sets of Hugging Face",
+    "explain": "integrated gradients",
+    "ray": "studies on a Ray cluster",
+    "tensorboard": "logs for TensorBoard",
+    "mlflow": "runs on an MLflow server",
+}
+
+
+def absent() -> dict[str, list[str]]:
+    """Extras that are not whole, each with its libraries that are not installed."""
+    found: dict[str, list[str]] = {}
+    for name, extra in EXTRA.items():
+        if importlib.util.find_spec(name) is None:
+            found.setdefault(extra, []).append(name)
+    return found
 
 
 def library(name: str, wanted: str) -> Any:

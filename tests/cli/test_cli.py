@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,11 +85,13 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(
 ) -> None:
     monkeypatch.delenv("REGROW_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "ray", None)
     code, out, _ = call(capsys, "doctor", "--json")
     facts = json.loads(out)
     assert code == 0
     assert facts["environment"]["packages"]["torch"]
     assert any("cifar10" in line and "regrow data get cifar10" in line for line in facts["missing"])
+    assert "studies on a Ray cluster (ray: not installed). Next: pip install 'regrow[ray]'." in facts["missing"]
     code, text, _ = call(capsys, "doctor")
     assert code == 0
     assert "missing: data set cifar10" in text

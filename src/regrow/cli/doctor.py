@@ -43,24 +43,18 @@ def doctor(
 
 def diagnose(data_root: Path | None) -> dict[str, Any]:
     """Facts of this machine as JSON values."""
-    from regrow import data
+    from regrow import data, extras
     from regrow.corruptions import kernel
     from regrow.corruptions.frost import find_textures
     from regrow.study.environment import describe_environment
 
     environment = describe_environment()
     folder = Path.cwd()
-    missing = []
-    for module in ("timm", "torchvision"):
-        if importlib.util.find_spec(module) is None:
-            how = "in a clone, pip install -e '.[models]' -c constraints.txt"
-            missing.append(f"networks of {module} (it is not installed). Next: {how}.")
-        else:
-            problem = _import_problem(module)
-            if problem:
-                missing.append(
-                    f"networks of {module} ({problem}). Next: install the {module} build that belongs to this torch."
-                )
+    missing = [
+        f"{extras.BRINGS[extra]} ({', '.join(names)}: not installed). Next: pip install 'regrow[{extra}]'."
+        for extra, names in extras.absent().items()
+    ]
+    missing += [line for line in map(_broken, ("timm", "torchvision")) if line]
     sets = data.status(root=data_root)
     missing += [f"data set {row['name']}. Next: {row['note']}" for row in sets if not row["found"]]
     kernel_status = kernel.status()
@@ -68,9 +62,6 @@ def diagnose(data_root: Path | None) -> dict[str, Any]:
     if photographs.note:
         missing.append("frost photographs: frost is made of a substitute. Next: regrow data get frost.")
     video = _video()
-    if video.startswith("no"):
-        how = "in a clone, pip install -e '.[video]' -c constraints.txt"
-        missing.append(f"corruptions of video files, and three of 3DCC. Next: {how}.")
     bf16 = "bf16 in hardware" if environment["bf16_hardware"] else "no bf16 in hardware"
     return {
         "environment": environment,
@@ -96,11 +87,15 @@ def _video() -> str:
     return f"PyAV {versions['av']}, FFmpeg {versions['ffmpeg']}, encoders {', '.join(encoders) or 'none'}"
 
 
-def _import_problem(module: str) -> str:
-    import importlib
+def _broken(module: str) -> str:
+    """Why the networks of an installed library cannot be had, if so."""
+    from regrow import extras
+    from regrow.errors import InputError
 
+    if importlib.util.find_spec(module) is None:
+        return ""
     try:
-        importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001 (whatever it is, the user must read it)
-        return " ".join(str(error).split())[:160] or type(error).__name__
+        extras.library(module, f"networks of {module}")
+    except InputError as error:
+        return " ".join(str(error).split())[:400]
     return ""
