@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -229,6 +231,52 @@ def test_names_of_engines_are_checked() -> None:
         pass
     with pytest.raises(InputError, match="add --engine ray"), opened("local", address="head:6379"):
         pass
+
+
+@pytest.mark.parametrize("address", ["head", "head:", ":6379", "ray://127.0.0.1:10001", "head:63a", "http://head:1"])
+def test_what_is_no_address_of_a_cluster_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match=r"is no address of a Ray cluster.*HOST:PORT"):
+        cluster._require_listener(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "[127.0.0.1]:{}", "nowhere.invalid:{}", "127.0.0.1:99999"])
+def test_where_nobody_listens_it_says_so_at_once(address: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        cluster._require_listener(f"127.0.0.1:{port}")
+    with pytest.raises(InputError, match=r"no Ray cluster at .*\. Next: start one there"):
+        cluster._require_listener(address.format(port))
+
+
+class Refusing:
+    """A library whose cluster refuses a token, and says so on the terminal alone."""
+
+    exceptions = SimpleNamespace(RayError=Exception)
+
+    def init(self, **_: object) -> None:
+        os.write(2, b"InvalidAuthToken: Authentication token is missing or incorrect\n")
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+
+def test_a_wrong_token_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cluster, "_require_listener", lambda address: None)
+    with pytest.raises(InputError, match="wants its token, and was given none or another"):
+        cluster._join(Refusing(), "head:6379")
+    os.write(2, b"heard again")
+    assert capfd.readouterr() == ("", "heard again")
+
+
+@pytest.mark.parametrize("name", ["", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_a_token_is_found_where_ray_keeps_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for one in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not cluster._has_token()
+    if name:
+        monkeypatch.setenv(name, "x")
+    else:
+        files.write_text(tmp_path / ".ray" / "auth_token", "x")
+    assert cluster._has_token()
 
 
 @pytest.mark.system

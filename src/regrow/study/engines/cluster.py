@@ -11,6 +11,8 @@ import contextlib
 import logging
 import os
 import socket
+import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +36,12 @@ _MOST = 10_000
 
 #: Seconds between two looks at the news.
 _NEWS_S = 0.3
+
+#: What `ray start --head` prints, but for the host.
+EXAMPLE = "head:6379"
+
+#: Seconds that the head of a cluster may take to answer.
+ANSWER_S = 10.0
 
 #: Bytes of Ray's memory for objects where regrow starts it: what is sent are names and progress.
 _OBJECT_STORE = 100 * 2**20
@@ -59,6 +67,8 @@ def connected(address: str | None = None, jobs: int | None = None) -> Iterator[R
         InputError: Ray is not installed, or there is no such cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as `ray start` does by itself, and ray.init does not
     ray = library("ray", "Ray clusters")
     joined = ray.is_initialized()
     if not joined:
@@ -71,13 +81,73 @@ def connected(address: str | None = None, jobs: int | None = None) -> Iterator[R
 
 
 def _join(ray: Any, address: str | None) -> None:
+    place = address or os.environ.get("RAY_ADDRESS") or "auto"
+    if place not in ("auto", "local"):
+        _require_listener(place)
     started = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE} if address == "local" else {}
-    try:
-        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR, **started)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    why = ""
+    with _unheard() as said:
+        try:
+            ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR, **started)
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            why = _first_line(error)
+    if not why:
+        return
+    if "InvalidAuthToken" in said[0]:
         raise InputError(
-            f"no Ray cluster at {address}: {_first_line(error)}" if address else "no Ray cluster was found.",
-            "start one (`ray start --head`), name it (--address HOST:PORT), or --address local for this machine alone.",
+            f"the Ray cluster at {place} wants its token, and was given none or another.",
+            "put it into ~/.ray/auth_token, or name its file in RAY_AUTH_TOKEN_PATH.",
+        )
+    raise InputError(
+        f"no Ray cluster at {address}: {why}" if address else "no Ray cluster was found.",
+        "start one (`ray start --head`), name it (--address HOST:PORT), or --address local for this machine alone.",
+    )
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[list[str]]:
+    """Keep from the terminal what libraries print meanwhile, many lines a minute; it is in the list afterwards."""
+    said: list[str] = []
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
+    with tempfile.TemporaryFile() as file:
+        for number in kept:
+            os.dup2(file.fileno(), number)
+        try:
+            yield said
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, handle in kept.items():
+                os.dup2(handle, number)
+                os.close(handle)
+            file.seek(0)
+            said.append(file.read().decode(errors="replace"))
+
+
+def _has_token() -> bool:
+    """Whether this user has a token of a Ray cluster."""
+    named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+    return bool(named) or Path("~/.ray/auth_token").expanduser().exists()
+
+
+def _require_listener(address: str) -> None:
+    """Refuse an address at which nobody listens: Ray would go on trying for many minutes.
+
+    Raises:
+        InputError: it is no address of a head, or nobody answers there.
+    """
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdecimal()) or "/" in address:
+        raise InputError(f"{address} is no address of a Ray cluster.", f"HOST:PORT of its head, as in {EXAMPLE}.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"no Ray cluster at {address}: {why}.",
+            "start one there (`ray start --head`), or give the address of its head.",
         ) from None
 
 
