@@ -72,23 +72,38 @@ def test_scripts_are_printed_and_installed(shell: str, tmp_path: Path) -> None:
     assert any(shown.stdout.strip() in text for text in written)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_a_real_bash_completes(tmp_path: Path) -> None:
-    command = tmp_path / "regrow"
+#: What a shell does that completes `regrow study quick/cu` with the script, which is its first argument.
+REAL = {
+    "bash": """
+        source $1; COMP_WORDS=(regrow study quick/cu) COMP_CWORD=2
+        _regrow_completion regrow; echo "${COMPREPLY[@]}"; complete -p regrow""",
+    # there are no keys to press: its own functions say what they were asked to do
+    "zsh": """
+        compdef() { print -r -- $@ }; _arguments() { print -r -- $@ }
+        source $1; words=(regrow study quick/cu) CURRENT=3; _regrow_completion""",
+    "fish": 'source $argv[1]; complete -C "regrow study quick/cu"; complete -c regrow',
+}
+
+
+@pytest.mark.parametrize(
+    "shell", [pytest.param(s, marks=pytest.mark.skipif(not shutil.which(s), reason=f"no {s}")) for s in SHELLS]
+)
+def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
+    command, script, steps = tmp_path / "regrow", tmp_path / "script", tmp_path / "steps"
     command.write_text(f"#!{sys.executable}\n{START}main()\n")
     command.chmod(0o755)
-    script = start("main()", _REGROW_COMPLETE="source_bash").stdout
-    lines = [
-        script,
-        "COMP_WORDS=(regrow study quick/cu)",
-        "COMP_CWORD=2",
-        "_regrow_completion regrow",
-        'printf "%s\\n" "${COMPREPLY[@]}"',
-        "complete -p regrow",
-    ]
-    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    script.write_text(start("main()", _REGROW_COMPLETE=f"source_{shell}").stdout)
+    steps.write_text(REAL[shell])
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
+    plain = {"bash": "--norc", "zsh": "-f", "fish": "--no-config"}[shell]
     done = subprocess.run(
-        ["bash", "--norc", "-c", "\n".join(lines)], capture_output=True, text=True, env=environment, check=True
+        [shell, plain, steps, script],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
-    assert done.stdout.splitlines()[0] == "quick/cues"
-    assert "_regrow_completion regrow" in done.stdout
+    assert "quick/cues" in done.stdout
+    assert "quick/cifar10" not in done.stdout
+    assert ("complete_fish" if shell == "fish" else "_regrow_completion regrow") in done.stdout  # it is registered

@@ -79,9 +79,11 @@ def _export(model: nn.Module, batch: Tensor) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                model, (batch,), dynamo=True, verbose=False, dynamic_shapes=({0: torch.export.Dim("batch")},)
+            # captured by itself: given the network, torch 2.6 traces what it cannot capture, for one batch size alone
+            captured = torch.export.export(
+                model, (batch,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
             )
+            program = torch.onnx.export(captured, dynamo=True, verbose=False)
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise InputError(
