@@ -148,6 +148,7 @@ def write_notebook(path: Path, out: Path, work: Path | None) -> None:
         run(notebook, work)
     text, found = nbconvert.MarkdownExporter().from_notebook_node(notebook, {"output_files_dir": f"{path.stem}_files"})
     text = text.replace(".ipynb)", ".md)")
+    assert "\x1b" not in text, f"{path.name}: what was printed holds codes of a terminal"
     heading, _, rest = text.lstrip().partition("\n")
     out.mkdir(parents=True, exist_ok=True)
     shutil.copy(path, out / path.name)
@@ -158,11 +159,14 @@ def write_notebook(path: Path, out: Path, work: Path | None) -> None:
 
 
 def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Run all cells of a notebook in a folder, which is made; ``regrow`` is the one of this Python."""
+    """Run all cells of a notebook in a folder, which is made; ``regrow`` is the one of this Python.
+
+    Commands are told that nobody watches: bars that move would be a page of thousands of lines.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    client.execute(env={**os.environ, "PATH": path, "COLUMNS": "110"})
+    client.execute(env={**os.environ, "PATH": path, "COLUMNS": "110", "TTY_COMPATIBLE": "0"})
 
 
 def picture(side: int = SIDE) -> Images:

@@ -80,6 +80,16 @@ def site(script: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @without_docs
+def test_commands_of_a_notebook_draw_no_moving_bars(script: Any, tmp_path: Path) -> None:
+    nbformat = importlib.import_module("nbformat")
+    asked = "!python -c 'from rich.console import Console; print(\"moving:\", Console().is_terminal)'"
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T"), nbformat.v4.new_code_cell(asked)])
+    nbformat.write(book, tmp_path / "t.ipynb")
+    script("make_site").write_notebook(tmp_path / "t.ipynb", tmp_path / "out", tmp_path / "work")
+    assert "moving: False" in (tmp_path / "out" / "t.md").read_text()
+
+
+@without_docs
 def test_every_link_leads_somewhere_and_nothing_comes_from_outside(site: Path, script: Any) -> None:
     assert script("check_site").problems(site) == []
     assert script("check_site").named(site, [ROOT, Path.home(), site.parent]) == []
