@@ -265,9 +265,15 @@ def test_started_runs_resume_to_the_bit(images: ImageSet, tmp_path: Path, source
         first.one_step()
         first.step += 1
     first._checkpoint()
+    while first.sparsifier.update_count < 3:  # its news are written, and then it is killed before the next checkpoint
+        first.one_step()
+        first.step += 1
+    first._write_history()
     trainer_of(run, images, tmp_path / "cut", sources).train()
     whole, cut = (tmp_path / name / "model.safetensors" for name in ("whole", "cut"))
     assert whole.read_bytes() == cut.read_bytes()
+    histories = [files.read_lines(tmp_path / name / "history.jsonl") for name in ("whole", "cut")]
+    assert histories[0] == histories[1]
 
 
 def test_what_cannot_be_started_from_is_refused(images: ImageSet, tmp_path: Path, sources: Path) -> None:

@@ -154,13 +154,14 @@ class Trainer:
             self.step, self.elapsed_s = state["step"], state["elapsed_s"]
             self._since = state.get("since", self.step)  # checkpoints of before these were kept
             self._window = state.get("window", self._window)
-        self._metrics, self._history = (self._cut_to_step(name) for name in ("metrics.jsonl", "history.jsonl"))
+        self._metrics = self._cut_to("metrics.jsonl", self.step)
+        self._history = self._cut_to("history.jsonl", self.sparsifier.step_count)  # its own: some runs begin later
         self._written = len(self.sparsifier.history)
         self.film.resume()
 
-    def _cut_to_step(self, name: str) -> files.Lines:
+    def _cut_to(self, name: str, step: int) -> files.Lines:
         path = self.folder / name
-        return files.Lines(path, [row for row in files.read_lines(path) if row["step"] <= self.step])
+        return files.Lines(path, [row for row in files.read_lines(path) if row["step"] <= step])
 
     def train(self) -> dict[str, Any]:
         """Train to the end and write ``model.safetensors``.
