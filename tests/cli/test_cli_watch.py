@@ -243,7 +243,7 @@ def test_a_page_that_cannot_be_made_is_said_and_tried_again() -> None:
 def test_report_makes_the_page(study: Path, monkeypatch, capsys) -> None:
     set_state(Store(study).run("dense-s0-seed0"), "done")
     made = []
-    monkeypatch.setattr(watch, "_write", made.append)
+    monkeypatch.setattr(watch, "_write", lambda folder, network: made.append(folder))
     assert run(["watch", str(study)]) == 0
     assert made == []
     assert run(["watch", str(study), "--report"]) == 0
