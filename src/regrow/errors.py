@@ -85,6 +85,11 @@ def one_line(text: str) -> str:
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says first, or its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _told_again(kind: type[RegrowError], message: str, next_step: str) -> RegrowError:
     """An error as another process raised it, whatever arguments its kind is made of."""
     error = kind.__new__(kind)

@@ -46,11 +46,13 @@ def normalise(images: Tensor, spec: DataSpec, *, channels_last: bool = False) ->
     *rows, width, channels = images.shape
     if channels_last and images.ndim == 4:
         # Rows of W * C values keep the inner loops long; a last axis of 3 would be several times slower.
-        scale, shift = _scale_and_shift(spec.mean, spec.std, width, images.device)
+        scale, shift = _scale_and_shift(tuple(spec.mean), tuple(spec.std), width, images.device)
         flat = _floats((images.numel() // (width * channels), width * channels), images.device)
         flat.copy_(images.reshape(flat.shape)).mul_(scale).add_(shift)
         return flat.view(*rows, width, channels).movedim(-1, 1)
-    scale, shift = _scale_and_shift(spec.mean, spec.std, 1, images.device).view(2, channels, *[1] * (images.ndim - 2))
+    scale, shift = _scale_and_shift(tuple(spec.mean), tuple(spec.std), 1, images.device).view(
+        2, channels, *[1] * (images.ndim - 2)
+    )
     planes = images.movedim(-1, 1)
     return _floats(planes.shape, images.device).copy_(planes).mul_(scale).add_(shift)
 

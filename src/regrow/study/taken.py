@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from regrow import files
 from regrow.errors import DataError, InputError
 from regrow.study.cells import CellSet
@@ -19,6 +21,7 @@ from regrow.study.recipe import Recipe
 from regrow.study.store import Store
 from regrow.study.summaries import is_published, read_summary
 from regrow.study.view import RunView
+from regrow.training.settings import RunSettings
 
 #: What was known of the study as a whole when it was published.
 WHOLE = "study.json"
@@ -76,7 +79,11 @@ def _why_not(path: Path, run: PlannedRun, registration: str) -> str | None:
         return error.message
     if found.state != "done":
         return ""
-    if found.settings != run.settings.model_dump(mode="json"):
+    try:
+        settings = RunSettings.model_validate(found.settings)  # what was added since has its default
+    except ValidationError:
+        settings = None
+    if settings != run.settings:
         return "it was made by other settings."
     if found.registration != registration:
         return "it was begun under another registration."

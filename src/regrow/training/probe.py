@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from regrow.data.spec import Modality
-from regrow.errors import RegrowError
+from regrow.errors import RegrowError, first_line
 from regrow.training.augmenting import passes_per_step
 from regrow.training.compiling import Mode, begin_pass, compiled, mode_of
 from regrow.training.loop import make_fabric
@@ -192,11 +192,6 @@ def _allowed(training: TrainingSettings, *, of_clips: bool) -> tuple[list[str], 
         if training.precision == "auto" and not torch.cuda.is_available():
             dtypes = ["fp32"]  # torch 2.13.0 was seen to crash in bf16 steps of 3D networks on processors
     return dtypes, layouts
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first, or its name."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class Stepper:

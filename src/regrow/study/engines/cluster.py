@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow import __version__, files
-from regrow.errors import BusyError, InputError, RunFailedError
+from regrow.errors import BusyError, InputError, RunFailedError, first_line
 from regrow.extras import library
 from regrow.study.engines import process, worker
 from regrow.study.engines.engine import Event
@@ -90,7 +90,7 @@ def _join(ray: Any, address: str | None) -> None:
         try:
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR, **started)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            why = _first_line(error)
+            why = first_line(error)
     if not why:
         return
     if "InvalidAuthToken" in said[0]:
@@ -371,7 +371,7 @@ class _Tasks:
                 news = self._ray.get(self._board.take.remote())
             except self._ray.exceptions.RayError as error:
                 raise RunFailedError(
-                    f"the cluster was lost, or the node that this process belongs to ({_first_line(error)}).",
+                    f"the cluster was lost, or the node that this process belongs to ({first_line(error)}).",
                     "the same command goes on once there is a cluster.",
                 ) from None
             for run in [run for run in self._runs.values() if run.name in news]:
@@ -406,10 +406,6 @@ class _Tasks:
         try:
             reason: str = self._ray.get(task)
         except self._ray.exceptions.RayError as error:
-            reason = _first_line(getattr(error, "cause", None) or error)
+            reason = first_line(getattr(error, "cause", None) or error)
             set_state(run, "failed", reason)
         return reason
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
