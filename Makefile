@@ -57,7 +57,7 @@ $(VENV)-lowest/.made: pyproject.toml constraints.txt .ci/lowest.py
 	$(call install_in,$(VENV)-lowest) -c $(VENV)-lowest/lowest.txt -e ".[all]" pytest pytest-xdist pytest-timeout hypothesis && touch $@
 
 test-lowest: $(VENV)-lowest/.made  ## the tests with the lowest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/python -m pytest -n 2 --dist=loadfile -m "not slow and not browser and not torture and not full"
+	$(VENV)-lowest/bin/python -m pytest -n 2 --dist=loadfile -m "not slow and not system and not browser and not torture and not full"
 
 lint: $(VENV)/.dev  ## style, types, and the one-way flow between the rooms
 	$(BIN)/ruff check src tests benchmarks examples docs/*.py docs/tutorials/*.py

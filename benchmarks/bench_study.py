@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from _measure import median, rounds, save, show
 
+from regrow import files
 from regrow.study import recipe as recipes
 from regrow.study.engines.choice import opened
 from regrow.study.engines.engine import Engine, execute_all
@@ -93,7 +94,8 @@ def seconds_of(study: Path, engine: Engine, resources: Resources, n: int = RUNS)
         copy = Path(shutil.copytree(study, Path(temporary) / "study"))
         runs = sorted((copy / "runs").iterdir())[:n]
         start = time.perf_counter()
-        failed = execute_all(runs, engine=engine, data_root=None, on_event=lambda event: None, resources=resources)
+        with files.owned(copy, "study"):  # as whoever executes a study's runs does
+            failed = execute_all(runs, engine=engine, data_root=None, on_event=lambda event: None, resources=resources)
         seconds = time.perf_counter() - start
         if failed:
             sys.exit(f"{failed[0]} failed: {get_state(copy / 'runs' / failed[0])['reason']}")

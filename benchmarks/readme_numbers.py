@@ -45,7 +45,38 @@ def speed() -> str:
         worst = max(evaluation["rows"], key=lambda r: r["ratio"])
         lines.append(f"- Evaluating a stored cell: {worst['ratio']:.2f} x the bare forward passes ({worst['model']}).")
     lines += sparsity()
+    lines += scale()
     return "\n".join(lines)
+
+
+def scale() -> list[str]:
+    """Steps of a run beside a bare loop, and studies of many runs."""
+    lines = []
+    step = load(BENCH / "step.json")
+    if step:
+        lowest = min(step["ratio_to_bare"], key=step["ratio_to_bare"].get)
+        lines.append(
+            f"- A run's steps with input, metrics and sparsifier, {step['network']}, batch {step['batch']}, bf16, "
+            f"{step['device']}: {step['ratio_to_bare'][lowest]:.2f} to {max(step['ratio_to_bare'].values()):.2f} x a "
+            f"bare loop over one batch, compiled likewise; lowest: {lowest}."
+        )
+    study = load(BENCH / "study.json")
+    if study:
+        small, cores = study["processor"], study["environment"]["cores"]
+        gain, rate = small["times_one_after_another"], small["runs_per_hour"]
+        one, other = "local, 2 workers", "ray, 2 workers"
+        lines.append(
+            f"- Studies: {small['runs']} small runs side by side on {cores} cores {gain[one]['median']:.2f} x as fast "
+            f"as one after another, {gain[other]['median']:.2f} x by Ray ({rate[one]:.0f} and {rate[other]:.0f} runs "
+            "an hour)."
+        )
+    store = load(BENCH / "store.json")
+    if store:
+        lines.append(
+            f"- A study of {store['runs']:,} runs: listed in {store['seconds']['list']:.2f} s (bar 2), its page "
+            f"written in {store['seconds']['report']:.0f} s (bar 30)."
+        )
+    return lines
 
 
 def sparsity() -> list[str]:

@@ -42,6 +42,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     return code, captured.out, captured.err
 
 
+@pytest.mark.system
 def test_as_it_goes_and_from_the_disk_are_the_same_and_a_study_stores_no_images(
     capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Path
 ) -> None:

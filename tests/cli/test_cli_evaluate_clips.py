@@ -68,6 +68,7 @@ def network(made: Path) -> Path:
     return made / "out/runs/dense-s0-seed0"
 
 
+@pytest.mark.system
 def test_files_are_scored_as_the_study_scored_them_in_memory(
     capsys: pytest.CaptureFixture[str], made: Path, network: Path, tmp_path: Path
 ) -> None:

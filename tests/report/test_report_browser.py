@@ -111,7 +111,7 @@ def _draw_all(page: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["demo", "nothing", *(pytest.param(n, marks=pytest.mark.system) for n in ("judged", "several", "names", "check"))],
+    ["nothing", *(pytest.param(n, marks=pytest.mark.system) for n in ("demo", "judged", "several", "names", "check"))],
 )
 def test_the_page_is_sound_wide_and_narrow_light_and_dark(browser: Any, pages: dict[str, Path], name: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
@@ -202,6 +202,7 @@ def test_charts_and_tables_are_saved_in_every_format(browser: Any, pages: dict[s
     page.context.close()
 
 
+@pytest.mark.system
 def test_one_filter_for_the_whole_page_by_keyboard_and_in_the_address(browser: Any, pages: dict[str, Path]) -> None:
     reports: list[str] = []
     page = _open(browser, pages["judged"], 1280, "light", reports)

@@ -46,6 +46,7 @@ def test_every_chart_of_a_study_comes_out_in_every_format(
         assert len(rows) == 1 + len(figure.table.rows if figure.table else ())
 
 
+@pytest.mark.system
 def test_a_chart_alone_names_its_arms_and_uses_the_colours_of_the_paper(study: Study, tmp_path: Path) -> None:
     view = study(n_seeds=3)
     export_charts(view, tmp_path)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from regrow.study import recipe as recipes
@@ -99,11 +100,14 @@ def quiet() -> Quiet:
 
 
 @pytest.fixture(scope="session")
-def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     from regrow.study.run import run_study
 
-    folder = tmp_path_factory.mktemp("finished") / "study"
-    run_study(recipes.parse(TINY, "tiny"), folder, Quiet(), jobs=2)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished" / "study"  # one of all workers
+    folder.parent.mkdir(exist_ok=True)
+    with filelock.FileLock(folder.parent / "lock"):
+        run_study(recipes.parse(TINY, "tiny"), folder, Quiet(), jobs=2)
     return folder
 
 

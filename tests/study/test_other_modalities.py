@@ -54,7 +54,10 @@ def small(modality: str, **changes: Any) -> recipes.Recipe:
     return recipes.parse({**shared, "training": TRAINING, "claims": claims, **SMALL[modality], **changes}, "tiny")
 
 
-@pytest.fixture(scope="module", params=["text", pytest.param("audio", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("text", marks=pytest.mark.system), pytest.param("audio", marks=pytest.mark.slow)],
+)
 def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A small study of each, run to its end once for all tests."""
 

@@ -38,6 +38,7 @@ def written(tmp_path: Path, tiny) -> Path:
     return tmp_path
 
 
+@pytest.mark.system
 def test_networks_are_taken_over_and_tested_on_other_cells(written: Path, finished: Path, quiet) -> None:
     shutil.move(finished, written / "runs-of-tiny")
     recipe = recipes.load(str(written / "other.yaml"))

@@ -30,6 +30,7 @@ def first(finished: Path, tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.system
 def test_the_rest_is_run_and_all_is_as_if_it_had_been_one_stretch(
     tiny, first, finished, folder, quiet, tmp_path
 ) -> None:

@@ -224,9 +224,12 @@ def rounds(server: Any, cases: list[Case], wanted: dict[str, int], seed: int, co
     return total
 
 
-def test_ten_kills(server: Any, cases: list[Case], tally: dict[str, Counter[str]]) -> None:
-    wanted = {"study": 4, "evaluate": 2, "corrupt npy": 2, "corrupt tree": 2}
-    assert rounds(server, cases, wanted, 11, tally["kills"]) >= 10
+@pytest.mark.parametrize(
+    ("study", "others"), [(2, 1), pytest.param(6, 4, marks=pytest.mark.system)], ids=["a few", "more"]
+)
+def test_some_kills(server: Any, cases: list[Case], tally: dict[str, Counter[str]], study: int, others: int) -> None:
+    wanted = {case.name: study if case.name == "study" else others for case in cases}
+    assert rounds(server, cases, wanted, 11, tally["kills"]) == sum(wanted.values())
 
 
 @pytest.mark.torture

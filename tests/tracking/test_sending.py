@@ -87,6 +87,7 @@ def study(tracked: tuple[Path, Told], tmp_path: Path) -> Path:
     return Path(shutil.copytree(tracked[0], tmp_path / "study"))
 
 
+@pytest.mark.system
 def test_a_study_is_told_as_its_runs_end_and_whole_at_its_end(tracked: tuple[Path, Told]) -> None:
     folder, told = tracked
     view = load_study(folder)
