@@ -44,13 +44,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_weights(folder / "model.safetensors").tensors
 
 
-def by_hand(images: ImageSet, step) -> torch.nn.Module:
-    """The network after ``step(model, optimizer, inputs, labels)`` on every batch."""
+def by_hand(images: ImageSet, step, steps: int = STEPS) -> torch.nn.Module:
+    """The network after so many ``step(model, optimizer, inputs, labels)``."""
     torch.manual_seed(seeds.torch_seed(1, "init"))
     model = models.build("resnet8", 10, image_size=32, width=4)
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9, nesterov=True, weight_decay=5e-4)
     batches = Batches(images.images, images.labels, BATCH, images.spec, flip=True, crop=0, seed=3)
-    for t in range(STEPS):
+    for t in range(steps):
         step(model, optimizer, *batches.batch(t))
     return model
 
@@ -74,6 +74,7 @@ def test_l1_adds_the_sum_of_absolute_maskable_weights(images: ImageSet, tmp_path
 def test_sam_takes_the_gradient_up_the_hill(images: ImageSet, tmp_path: Path) -> None:
     """Foret et al. 2021, algorithm 1: g at w + rho g / |g|, then the optimiser's step from w; statistics seen at w."""
     rho = 0.2
+    n = 6  # a difference in rounding leads across a kink of ReLU sooner or later: with torch 2.6 after 8 to 12 steps
 
     def step(model, optimizer, x, y) -> None:
         optimizer.zero_grad()
@@ -91,13 +92,13 @@ def test_sam_takes_the_gradient_up_the_hill(images: ImageSet, tmp_path: Path) ->
             b.copy_(value)
         optimizer.step()
 
-    Trainer(settings(training={"sam": rho}), images, tmp_path / "sam").train()
-    expected = by_hand(images, step).state_dict()
+    Trainer(settings(training={"sam": rho, "steps": n}), images, tmp_path / "sam").train()
+    expected = by_hand(images, step, n).state_dict()
     found = weights(tmp_path / "sam")
     for name, value in found.items():
         torch.testing.assert_close(value, expected[name], rtol=2e-3, atol=2e-5)
-    assert {int(v) for k, v in found.items() if k.endswith("num_batches_tracked")} == {STEPS}
-    Trainer(settings(), images, tmp_path / "plain").train()
+    assert {int(v) for k, v in found.items() if k.endswith("num_batches_tracked")} == {n}
+    Trainer(settings(training={"steps": n}), images, tmp_path / "plain").train()
     distance = max(float((v - found[k]).abs().max()) for k, v in weights(tmp_path / "plain").items())
     assert distance > 1e-2  # a comparison that could fail
 

@@ -48,7 +48,7 @@ def power(x: Tensor) -> Tensor:
     found = x.new_empty((len(x), height, width // 2 + 1), dtype=torch.float64)
     start = 0
     for part in torch.split(x, max(1, _CHUNK // max(1, x[:1].numel()))):
-        spectrum = torch.fft.rfft2(part.double(), norm="ortho")
+        spectrum = torch.fft.rfft2(part.double().contiguous(), norm="ortho")
         squared = spectrum.real.square() + spectrum.imag.square()
         found[start : start + len(part)] = squared.reshape(len(part), -1, *squared.shape[-2:]).sum(dim=1)
         start += len(part)

@@ -143,7 +143,7 @@ class Spectrum:
     ) -> None:
         self._images, self._mean, self._std = images, mean, std
         self._exact = images.double() if float64 or images.dtype == torch.float64 else images.float()
-        self._half = torch.fft.rfft2(self._exact)
+        self._half = torch.fft.rfft2(self._exact.contiguous())  # MKL of torch 2.6 refuses expanded tensors
 
     def filtered(self, weights: Tensor, *, clip: bool = False) -> Tensor:
         """The images with every bin multiplied by its weight.
