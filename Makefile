@@ -12,6 +12,8 @@ install_in = $(if $(UV),$(UV) pip install -q --python $(1)/bin/python,$(1)/bin/p
 group_of = <($(1)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml","rb"))["dependency-groups"]["$(2)"], sep="\n")')
 PIP  := $(call install_in,$(VENV))
 export OMP_NUM_THREADS ?= 1
+# hundreds of processes are started, each of which would compile all modules again
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'

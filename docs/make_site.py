@@ -146,7 +146,8 @@ def write_notebook(path: Path, out: Path, work: Path | None) -> None:
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     if work is not None:
         run(notebook, work)
-    text, found = nbconvert.MarkdownExporter().from_notebook_node(notebook, {"output_files_dir": f"{path.stem}_files"})
+    exporter: Any = nbconvert.MarkdownExporter  # which has no types
+    text, found = exporter().from_notebook_node(notebook, {"output_files_dir": f"{path.stem}_files"})
     text = text.replace(".ipynb)", ".md)")
     assert "\x1b" not in text, f"{path.name}: what was printed holds codes of a terminal"
     heading, _, rest = text.lstrip().partition("\n")

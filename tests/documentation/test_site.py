@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-pytestmark = pytest.mark.timeout(900)  # the site is built once, for the first test that asks
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]  # the site is built once, for the first test that asks
 NEEDED = ("zensical", "mkdocstrings_handlers", "nbconvert", "nbclient")
 without_docs = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in NEEDED), reason="the group docs is not installed: make docs"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import sys
 
+from regrow._collector import leave_at_exit
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``regrow``: one-line errors, exit code 0 done, 1 the work failed, 2 the input was wrong."""
+    leave_at_exit()
     sys.exit(run(arguments))
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+from regrow._collector import leave_at_exit, loading
 from regrow.errors import BusyError, RegrowError
 
 #: Exit code where another process has the run: its state is not ours to write.
@@ -29,10 +30,12 @@ def _end_with_parent() -> None:
 def main(arguments: list[str]) -> int:
     """Execute a run; exit code 0 done, 1 or 2 failed (the reason is in its state and on standard error), or BUSY."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch
+    leave_at_exit()
+    with loading():
+        import torch
 
-    from regrow.study.execute import execute
-    from regrow.training.loop import Progress
+        from regrow.study.execute import execute
+        from regrow.training.loop import Progress
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
