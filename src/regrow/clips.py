@@ -399,6 +399,8 @@ def opened(content: bytes, name: str = "the clip") -> Iterator[InputContainer]:
         if not container.streams.video:
             raise DataError(f"{name} holds no video stream.", OR_SKIP)
         context = container.streams.video[0].codec_context
+        if context is None:
+            raise DataError(f"{name} names no code of its video that can be decoded.", OR_SKIP)
         context.thread_type, context.thread_count = "NONE", 1
         context.options = {"max_pixels": str(MOST_PIXELS)}
         yield container

@@ -198,9 +198,17 @@ def inside(folder: Path, name: str) -> Path:
         'set/fog/1.png'
     """
     path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+    if not path.parts or path.is_absolute() or ".." in path.parts or not _can_be_named(path):
         raise DataError(f"{name[:80]!r}, which {folder} names, is no file in it.", "fetch or make it again.")
     return folder / name
+
+
+def _can_be_named(path: PurePosixPath) -> bool:
+    """Whether a file system takes the name; where not, looking for it raises an error instead of finding nothing."""
+    try:
+        return "\0" not in str(path) and all(len(os.fsencode(part)) <= _LONGEST_NAME for part in path.parts)
+    except UnicodeEncodeError:
+        return False
 
 
 #: Most bytes in memory of arrays that are read from a compressed archive.
@@ -642,6 +650,8 @@ def extract_tar(archive: Path, folder: Path, *, limit_bytes: int, limit_files: i
                 raise DataError(f"{archive} holds {what}.", "remove it and fetch it again.") from None
 
 
+#: Bytes of a file's name, on all common systems.
+_LONGEST_NAME = 255
 #: What the system says of names that clash or cannot be.
 _IMPOSSIBLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 

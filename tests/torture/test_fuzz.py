@@ -123,6 +123,25 @@ def test_damaged_files_are_read_or_refused(name: str, folders: Path, tally: dict
     run()
 
 
+#: Damage that many examples of :func:`test_many_damaged_files_are_read_or_refused` found, and that once got through.
+FOUND = [
+    ("zip", ("flip", 11540, b"\0")),
+    ("AVI", ("insert", 168, b"\xff" * 4)),
+    ("recording", ("insert", 12, b"\0")),
+    ("watched study, log", ("put", 0, b"[" * 3000)),
+    ("list of clips", ("insert", 0, b"[" * 3000)),
+    ("notes of Tiny ImageNet", ("insert", 0, b"0x" + b"f" * 5000)),
+]
+
+
+@pytest.mark.parametrize(("name", "edit"), FOUND, ids=[name for name, _ in FOUND])
+def test_damage_that_was_found_is_refused(
+    name: str, edit: tuple[str, int, bytes], folders: Path, tally: dict[str, Counter[str]]
+) -> None:
+    _skip_without_av(name)
+    attack(name, folders / name, [edit], tally["inputs"])
+
+
 @pytest.mark.torture
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", readers.READERS)

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow.data.spec import DataSet, DataSpec, Images, ImageSet, Options, Progress, Request
-from regrow.errors import DataError
+from regrow.errors import DataError, first_line
 
 FOLDER = "asterisk-core-sounds"
 RATE = LENGTH = 8000
@@ -124,8 +124,8 @@ def _samples(path: Path) -> npt.NDArray[np.int16]:
         with wave.open(str(path), "rb") as file:
             form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
             content = file.readframes(file.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}).", "extract the packages again.") from None
+    except (OSError, EOFError, RuntimeError, wave.Error) as error:
+        raise DataError(f"{path} cannot be read ({first_line(error)}).", "extract the packages again.") from None
     if form != (1, 2, RATE):
         channels, width, rate = form
         raise DataError(

@@ -61,7 +61,7 @@ def follow(
     for line in process.stdout:
         try:
             on_progress(json.loads(line))
-        except ValueError:  # a library printed something
+        except (ValueError, RecursionError):  # a library printed something
             errors.append(line)
     code = process.wait()
     reader.join()
