@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -193,14 +191,15 @@ def stand_in() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="session")
 def _real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server of the package mlflow on loopback."""
-    if importlib.util.find_spec("mlflow.server") is None or importlib.util.find_spec("sqlalchemy") is None:
-        pytest.skip("the server of mlflow is not installed: make test-full")
+    """The server of the package mlflow on loopback, in the environment that has it."""
+    python = os.environ.get("REGROW_MLFLOW_PYTHON", "")
+    if not python:
+        pytest.skip("REGROW_MLFLOW_PYTHON names no environment with the server of mlflow: make test-full")
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{folder / 'runs.db'}", "--artifacts-destination", str(folder / "files")],
+        [Path(python).absolute(), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers",
+         "1", "--backend-store-uri", f"sqlite:///{folder / 'runs.db'}", "--artifacts-destination", folder / "files"],
         cwd=folder,
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
         start_new_session=True,
