@@ -23,7 +23,6 @@ import tempfile
 import urllib.request
 import weakref
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -245,75 +244,12 @@ def read_arrays(
     Raises:
         DataError: absent, cut short, damaged, larger than the limit, or holding objects.
     """
-    with _damage_told(path):
-        if path.stat().st_size <= _SMALL:
-            with contextlib.suppress(_OtherForm):
-                members = _small_archive(path.read_bytes(), limit_bytes, only)
-                return {name: _array(content) for name, content in members}
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            _require_within(limit_bytes, [entry.file_size for entry in entries])
-            named = {entry.filename.removesuffix(".npy"): entry for entry in entries}
-            return {name: _array(archive.read(entry)) for name, entry in named.items() if only is None or name in only}
-
-
-def _require_within(limit_bytes: int, sizes: Iterable[int]) -> None:
-    if sum(sizes) > limit_bytes:
-        raise ValueError(f"it would unpack to more than {limit_bytes} bytes")
-
-
-#: Bytes of archives that are read by `_small_archive`: a page reads tens of thousands.
-_SMALL = 2**20
-_END, _ENTRY, _LOCAL = struct.Struct("<4s4H2IH"), struct.Struct("<4s6H3I5H2I"), struct.Struct("<4s5H3I2H")
-
-
-class _OtherForm(Exception):  # noqa: N818 (no error: the general reader takes it)
-    """An archive that is not as numpy writes small ones, or damaged."""
-
-
-def _small_archive(content: bytes, limit_bytes: int, only: Collection[str] | None) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the members of an archive in the form that numpy writes, at a quarter of zipfile's time.
-
-    Raises:
-        _OtherForm: in doubt.
-        ValueError: it would unpack to more than the limit.
-    """
-    try:
-        entries = list(_entries(content))
-        _require_within(limit_bytes, [size for _, size, _ in entries])
-        named = {name: (entry, size) for name, size, entry in entries}
-        for name, (entry, size) in named.items():
-            if only is None or name in only:
-                yield name, _member(content, entry, size)
-    except (struct.error, zlib.error, UnicodeDecodeError) as error:
-        raise _OtherForm from error
-
-
-def _entries(content: bytes) -> Iterator[tuple[str, int, tuple[Any, ...]]]:
-    """Name, unpacked size and fields of each entry of the list at an archive's end."""
-    if len(content) < _END.size:
-        raise _OtherForm
-    mark, *disks, n, size, at, comment = _END.unpack_from(content, len(content) - _END.size)
-    if mark != b"PK\5\6" or comment or any(disks[:2]) or disks[2] != n or at + size + _END.size != len(content):
-        raise _OtherForm
-    for _ in range(n):
-        entry = _ENTRY.unpack_from(content, at)
-        name_end = at + _ENTRY.size + entry[10]
-        if entry[0] != b"PK\1\2" or entry[3] & ~8 or entry[4] not in (0, 8) or 0xFFFFFFFF in entry[8:10]:
-            raise _OtherForm
-        yield content[at + _ENTRY.size : name_end].decode("ascii").removesuffix(".npy"), entry[9], entry
-        at = name_end + entry[11] + entry[12]
-
-
-def _member(content: bytes, entry: tuple[Any, ...], size: int) -> bytes:
-    start = entry[16]
-    local = _LOCAL.unpack_from(content, start)
-    start += _LOCAL.size + local[9] + local[10]
-    packed = content[start : start + entry[8]]
-    found = zlib.decompressobj(-15).decompress(packed, size + 1) if entry[4] else packed
-    if local[0] != b"PK\3\4" or len(found) != size or zlib.crc32(found) != entry[7]:
-        raise _OtherForm
-    return found
+    with _damage_told(path), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > limit_bytes:
+            raise ValueError(f"it would unpack to more than {limit_bytes} bytes")
+        named = {entry.filename.removesuffix(".npy"): entry for entry in entries}
+        return {name: _array(archive.read(entry)) for name, entry in named.items() if only is None or name in only}
 
 
 def _array(content: bytes) -> npt.NDArray[Any]:
