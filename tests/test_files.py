@@ -82,3 +82,18 @@ def test_json_is_the_same_bytes_for_the_same_value(tmp_path: Path) -> None:
     files.write_json(tmp_path / "2", {"a": 2, "b": 1})
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
     assert json.loads((tmp_path / "1").read_text()) == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "/x", "a/../../x", "a\0b", "n" * 256, "é" * 128, "\ud800"])
+def test_names_that_no_file_of_a_folder_can_have_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no file in it"):
+        files.inside(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["x", "a/b.png", "n" * 255, "é" * 127, "/".join(["n" * 200] * 3), "\udcff"])
+def test_names_that_files_can_have_stay_as_they_are(name: str, tmp_path: Path) -> None:
+    path = files.inside(tmp_path, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    assert path.is_relative_to(tmp_path)
+    assert path.is_file()

@@ -189,6 +189,17 @@ def tar_of(path: Path, *members: tuple[str, bytes | None, dict[str, Any]], mode:
     return path
 
 
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_within_an_archive_are_unpacked(form: int, tmp_path: Path) -> None:
+    name = "/".join(["folder" * 20] * 4) + "/é.txt"  # more than the 255 bytes of a header, each part fewer
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = 4
+        tar.addfile(entry, io.BytesIO(b"text"))
+    files.extract_tar(tmp_path / "a.tar", tmp_path / "out", limit_bytes=100)
+    assert (tmp_path / "out" / name).read_bytes() == b"text"
+
+
 def test_a_plain_archive_is_unpacked(tmp_path: Path) -> None:
     archive = tar_of(
         tmp_path / "a.tar.gz",
