@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from regrow.errors import InputError
 from regrow.statistics.distributions import t_tail
@@ -44,8 +45,8 @@ def rank_correlation(x: npt.ArrayLike, y: npt.ArrayLike) -> RankCorrelation:
             f"a rank correlation needs pairs, got {a.size} and {b.size} numbers.", "give one of each per filter."
         )
     known = np.isfinite(a) & np.isfinite(b)
-    a, b = _ranks(a[known]), _ranks(b[known])
-    n = a.size
+    n = int(known.sum())
+    a, b = (rankdata(v[known]) - (n + 1) / 2 for v in (a, b))
     spread = math.sqrt(float((a**2).sum() * (b**2).sum()))
     if n < 2 or spread == 0:
         return RankCorrelation(n, None, None)
@@ -55,13 +56,6 @@ def rank_correlation(x: npt.ArrayLike, y: npt.ArrayLike) -> RankCorrelation:
     left = 1 - rho * rho
     p = 2 * t_tail(abs(rho) * math.sqrt((n - 2) / left), n - 2) if left > 0 else 0.0
     return RankCorrelation(n, rho, p)
-
-
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean ranks, centred."""
-    _, which, times = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(times)
-    return (last - (times - 1) / 2)[which] - (values.size + 1) / 2
 
 
 def filter_correlations(kept: Mapping[str, npt.ArrayLike], values: Mapping[str, npt.ArrayLike]) -> dict[str, Any]:
