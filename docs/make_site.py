@@ -166,7 +166,13 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        coalesce_streams=True,  # else lines stand apart by the moments at which they happened to come
+        resources={"metadata": {"path": str(folder)}},
+    )
     client.execute(env={**os.environ, "PATH": path, "COLUMNS": "110", "TTY_COMPATIBLE": "0"})
 
 
@@ -269,7 +275,7 @@ def of_sounds(out: Path, severities: Sequence[int]) -> Iterator[str]:
 
 def sentence(words: str) -> str:
     """Words as a sentence."""
-    return f"{words[0].upper()}{words[1:]}."
+    return f"{words[0].upper()}{words[1:].removesuffix('.')}."
 
 
 def middle(frames: Images) -> Images:
