@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 
 from regrow import files
@@ -75,5 +74,5 @@ def _photographs(wheel: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(wheel) as archive:
             inside = {Path(entry.filename).name: entry for entry in archive.infolist() if "frost/" in entry.filename}
             return {n: archive.read(inside[n]) for n in FROST if n in inside and inside[n].file_size <= _LARGEST}
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 (of damage zipfile raises many kinds)
         raise DataError(f"{wheel.name} is no readable package ({type(error).__name__}).", _by_hand()) from None
