@@ -94,4 +94,4 @@ audit: $(VENV)/.base $(VENV)-dist/.made  ## known faults of the pinned packages,
 	$(VENV)-dist/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/bom.cdx.json $(BIN)/python
 
 clean:  ## removes what was made here, but no results
-	rm -rf $(VENV) $(VENV)-dist $(VENV)-lowest site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-dist $(VENV)-lowest $(VENV)-mlflow site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
