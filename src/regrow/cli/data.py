@@ -157,10 +157,13 @@ def get(
         return
     data.require_official(name)
     with Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=out) as bar:
-        task = bar.add_task(name, total=None)
-        where = data.require(
-            name, root=data_root, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+
+        def progress(done: int, total: int) -> None:
+            if not bar.tasks:  # the first bytes are here: nothing is shown before a refusal
+                bar.add_task(name)
+            bar.update(bar.tasks[0].id, completed=done, total=total)
+
+        where = data.require(name, root=data_root, progress=progress)
     if marker.read(where) is not None:
         raise DataError(f"{where} is generated: it is not {name}.", "remove it or move it away, then again.")
     out.print(f"{name}: {where}", markup=False)
