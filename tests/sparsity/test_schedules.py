@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regrow.errors import InputError
-from regrow.sparsity.schedules import Constant, Cosine, Epochs, Every, Never, Updates
+from regrow.sparsity.schedules import Constant, Cosine, Epochs, Every, Never, Updates, Window
 
 SHARES = st.integers(1, 20).map(lambda n: n / 20)
 
@@ -64,3 +64,24 @@ def test_cosine() -> None:
 def test_impossible_values_are_refused(make, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+FRACTIONS = st.fractions(0, 300, max_denominator=7)
+
+
+@given(st.sampled_from([0, 1, 2, 3, 7, 50, 400]), FRACTIONS, FRACTIONS, st.sampled_from([0.1, 0.33, 0.5, 0.75, 1.0]))
+def test_the_numbers_of_a_window_are_those_of_its_steps(interval, start, stop, until) -> None:
+    window = Window(interval, start, stop)
+    due = [t for t in range(400) if window.due(t)]
+    assert window.steps() == due
+    assert window.count() == len(due)
+    assert window.last(until) == max((t for t in due if t <= stop * Fraction(str(until))), default=0)
+
+
+def test_what_is_asked_at_every_step_does_not_count_through_the_updates() -> None:
+    """A window of so many updates could not be listed."""
+    window = Window(7, Fraction(0), Fraction(7 * 10**15))
+    assert window.last() == 7 * (10**15 - 1)
+    assert window.last(0.5) == 7 * 5 * 10**14
+    assert window.count() == 10**15 - 1
+    assert window.due(7 * 10**14)

@@ -179,24 +179,26 @@ class Window:
 
     def last(self, until: float = 1.0) -> int:
         """The last step with an update in the first ``until`` of the time until the updates stop; 0 without one."""
-        if self.interval == 0:
-            return 0
-        steps = self.steps()
-        limit = self.stop * Fraction(str(until))
-        return max((t for t in steps if t <= limit), default=0)
+        first, last = self._numbers()
+        if until < 1:
+            last = min(last, math.floor(self.stop * Fraction(str(until)) / self.interval)) if self.interval else 0
+        return self.interval * last if last >= first else 0  # asked at every step: nothing is counted through
 
     def steps(self) -> list[int]:
         """The completed steps that an update follows."""
-        first = max(1, math.ceil(self.start / self.interval)) if self.interval else 1
-        return [self.interval * (first + i) for i in range(self.count())]
+        first, last = self._numbers()
+        return [self.interval * i for i in range(first, last + 1)]
 
     def count(self) -> int:
         """Number of updates in the whole run."""
-        if self.interval == 0:
-            return 0
-        last = (math.ceil(self.stop) - 1) // self.interval
-        first = max(1, math.ceil(self.start / self.interval))
+        first, last = self._numbers()
         return max(0, last - first + 1)
+
+    def _numbers(self) -> tuple[int, int]:
+        """Which multiples of the interval are the first and the last update; the last before the first without one."""
+        if self.interval == 0:
+            return 1, 0
+        return max(1, math.ceil(self.start / self.interval)), (math.ceil(self.stop) - 1) // self.interval
 
 
 class Timing(Protocol):
