@@ -138,6 +138,7 @@ def test_photographs_are_a_class_folder_of_imagenet_each(root: Path, name: str, 
             assert 250 <= min(picture.size) <= max(picture.size) <= 500
 
 
+@pytest.mark.data
 def test_the_hundred_classes_are_every_tenth_of_imagenet(data_root: Path) -> None:
     folder = data_root / "imagenet-samples" / "val"
     if not folder.is_dir():
@@ -164,6 +165,7 @@ def test_ucf101_has_both_parts_of_every_official_split(root: Path, split: int) -
     assert test.images[:1].shape == (1, 1, 4, 32, 32, 3)
 
 
+@pytest.mark.data
 def test_the_lists_of_ucf101_are_the_official_ones_cut_down(root: Path, data_root: Path) -> None:
     for official in (data_root / "ucf101" / "ucfTrainTestlist").glob("*list*.txt"):
         ours = (root / "ucf101" / "ucfTrainTestlist" / official.name).read_text().splitlines()
