@@ -135,7 +135,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("name", "edit"), FOUND, ids=[name for name, _ in FOUND])
-def test_damage_that_was_found_is_refused(
+def test_damage_that_was_found_is_read_or_refused(
     name: str, edit: tuple[str, int, bytes], folders: Path, tally: dict[str, Counter[str]]
 ) -> None:
     _skip_without_av(name)
